@@ -1,0 +1,302 @@
+"""Changes to the file tree, and the inverse that is journalled before any of them is made.
+
+A change names what it saw when it was planned (`before`) and what it leaves (`after`); carrying it out is a
+compare-and-swap between the two, so a change made meanwhile by somebody else is never overwritten unseen.
+Paths are absolute inside the target root, clean (no `.`, `..`, `//`), and never followed through a link at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from nodeagent.observed.files import ABSENT, FileState, FileType
+
+
+class Phase:
+    """Order of subjects in a plan: what others need comes first, removals last, actions and the reboot after all."""
+
+    ORIGINAL = 0
+    DIRECTORY = 1
+    FILE = 2
+    LINK = 3
+    UNIT = 4
+    ENABLEMENT = 5
+    ACCOUNT = 6
+    KERNEL = 7
+    REMOVAL = 8
+    RECORD = 9
+    ACTION = 10
+    REBOOT = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The user in whose name a path is read and written: file-system checks are made with these ids."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What identifies the state of a path across processes and power cuts (no inode numbers, no times)."""
+
+    type: FileType
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    digest: str = ""
+    target: str = ""
+
+    @classmethod
+    def of(cls, state: FileState) -> Trace:
+        return cls(state.type, state.mode, state.uid, state.gid, state.digest, state.target)
+
+    def facts(self) -> dict[str, Any]:
+        """JSON form; holds only what the type has."""
+        facts: dict[str, Any] = {"type": str(self.type)}
+        if self.type in (FileType.FILE, FileType.DIRECTORY):
+            facts["mode"] = f"{self.mode:04o}"
+        if self.type is not FileType.ABSENT:
+            facts |= {"uid": self.uid, "gid": self.gid}
+        if self.digest:
+            facts["digest"] = self.digest
+        if self.target:
+            facts["target"] = self.target
+        return facts
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Trace:
+        mode = int(facts.get("mode", "0"), 8)
+        owner = facts.get("uid", 0), facts.get("gid", 0)
+        return cls(FileType(facts["type"]), mode, *owner, facts.get("digest", ""), facts.get("target", ""))
+
+
+NOTHING = Trace(FileType.ABSENT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PathChange:
+    """What every change to one path has in common."""
+
+    path: str
+    before: FileState = ABSENT
+    sources: tuple[str, ...] = ()
+    reason: str = ""
+    phase: int = Phase.FILE
+    actor: Actor | None = None
+
+    reversible = True
+
+    @property
+    def order(self) -> tuple[int, str]:
+        return self.phase, self.path
+
+    @property
+    def after(self) -> Trace:
+        raise AssertionError("each change tells what it leaves")
+
+    @property
+    def verb(self) -> str:
+        return "create" if self.before.type is FileType.ABSENT else "change"
+
+    def describe(self) -> str:
+        return f"{self.verb} {_NOUNS[self.after.type]} {self.path}"
+
+    def facts(self) -> dict[str, Any]:
+        facts = {
+            "change": type(self).__name__,
+            "path": self.path,
+            "before": Trace.of(self.before).facts() | _size(self.before.type, self.before.size),
+            "after": self.after.facts() | _size(self.after.type, len(getattr(self, "data", b""))),
+        }
+        if self.sources:
+            facts["sources"] = list(self.sources)
+        if self.reason:
+            facts["reason"] = self.reason
+        return facts
+
+
+def _size(kind: FileType, size: int) -> dict[str, int]:
+    return {"size": size} if kind is FileType.FILE else {}
+
+
+_NOUNS = {
+    FileType.FILE: "file",
+    FileType.DIRECTORY: "directory",
+    FileType.LINK: "link",
+    FileType.ABSENT: "",
+    FileType.OTHER: "special file",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteFile(_PathChange):
+    """Put a regular file with these bytes, mode, owner and extended attributes at `path`, whole or not at all."""
+
+    data: bytes = field(repr=False)
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    xattrs: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the bytes, in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def after(self) -> Trace:
+        return Trace(FileType.FILE, self.mode, self.uid, self.gid, self.digest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeLink(_PathChange):
+    """Put a symbolic link at `path`; with `hard`, a second name of the regular file `target` (a path in the root)."""
+
+    target: str
+    hard: bool = False
+    uid: int = 0
+    gid: int = 0
+    linked: FileState = ABSENT
+    phase: int = Phase.LINK
+
+    @property
+    def after(self) -> Trace:
+        if self.hard:
+            return Trace.of(self.linked)
+        return Trace(FileType.LINK, 0o777, self.uid, self.gid, target=self.target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeDirectory(_PathChange):
+    """Make the directory `path`, whose parent exists or is made by an earlier change of the same plan."""
+
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+    phase: int = Phase.DIRECTORY
+
+    @property
+    def after(self) -> Trace:
+        return Trace(FileType.DIRECTORY, self.mode, self.uid, self.gid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetMetadata(_PathChange):
+    """Give the file or directory at `path` this mode, owner and attributes; the bytes stay, and so does the inode."""
+
+    mode: int
+    uid: int
+    gid: int
+    xattrs: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+
+    @property
+    def after(self) -> Trace:
+        return Trace(self.before.type, self.mode, self.uid, self.gid, self.before.digest)
+
+    def describe(self) -> str:
+        return f"set mode and owner of {_NOUNS[self.before.type]} {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovePath(_PathChange):
+    """Take away what stands at `path`; a directory only if it is empty."""
+
+    phase: int = Phase.REMOVAL
+
+    @property
+    def order(self) -> tuple[int, str]:
+        return self.phase, _children_first(self.path)
+
+    @property
+    def after(self) -> Trace:
+        return NOTHING
+
+    def describe(self) -> str:
+        return f"remove {_NOUNS[self.before.type]} {self.path}"
+
+
+def _children_first(path: str) -> str:
+    """Sort key under which a path comes after everything below it."""
+    return "".join(chr(0x10FFFF - ord(letter)) for letter in path) + chr(0x10FFFF)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepOriginal(_PathChange):
+    """Keep the bytes of the regular file that stands at `path` before the agent first replaces it."""
+
+    phase: int = Phase.ORIGINAL
+
+    @property
+    def after(self) -> Trace:
+        return Trace.of(self.before)
+
+    def describe(self) -> str:
+        return f"keep the original of {self.path}"
+
+
+FileChange = WriteFile | MakeLink | MakeDirectory | SetMetadata | RemovePath | KeepOriginal
+
+
+class Undo(StrEnum):
+    """How a change is taken back."""
+
+    SWAP = "swap"  # exchange `path` with `aside`, then drop `aside`
+    UNLINK = "unlink"  # drop `path`, and `aside` if it is still there
+    RESTORE = "restore"  # move `aside` back to `path`
+    RMDIR = "rmdir"  # remove the directory `path` if it is empty
+    MKDIR = "mkdir"  # make the directory `path` again
+    METADATA = "metadata"  # set mode and owner back
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """The journalled inverse of one change: enough to take it back in another process, after a power cut.
+
+    `aside` is the name beside `path` under which the new state waits until it is put in place, and under which the
+    old state waits afterwards; "" where nothing is put aside.
+    """
+
+    undo: Undo
+    path: str
+    before: Trace
+    after: Trace
+    aside: str = ""
+    actor: Actor | None = None
+
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {"undo": str(self.undo), "path": self.path}
+        facts |= {"before": self.before.facts(), "after": self.after.facts(), "aside": self.aside}
+        return facts if self.actor is None else facts | {"actor": [self.actor.uid, self.actor.gid]}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Inverse:
+        actor = Actor(*facts["actor"]) if "actor" in facts else None
+        before, after = Trace.from_facts(facts["before"]), Trace.from_facts(facts["after"])
+        return cls(Undo(facts["undo"]), facts["path"], before, after, facts["aside"], actor)
+
+
+def inverse(change: FileChange, aside: str) -> Inverse:
+    """The inverse of `change`, whose new or old state waits under the name `aside` beside the path."""
+    before, after = Trace.of(change.before), change.after
+    match change:
+        case WriteFile() | MakeLink():
+            undo = Undo.UNLINK if change.before.type is FileType.ABSENT else Undo.SWAP
+        case RemovePath(before=FileState(type=FileType.DIRECTORY)):
+            undo, aside = Undo.MKDIR, ""
+        case RemovePath():
+            undo = Undo.RESTORE
+        case MakeDirectory():
+            undo, aside = Undo.RMDIR, ""
+        case SetMetadata():
+            undo, aside = Undo.METADATA, ""
+        case KeepOriginal():
+            undo, aside = Undo.NOTHING, ""
+    return Inverse(undo, change.path, before, after, aside, change.actor)

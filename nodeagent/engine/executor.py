@@ -1,0 +1,246 @@
+"""Carries a plan out so that the node ends fully before or fully after it, whatever happens in between.
+
+The reversible changes are one batch: their inverses are journalled, the new state is staged beside the old, and only
+then put in place. Until the journal says `committed`, any failure or interruption is undone; from then on the forward
+changes are resumed. If a forward change fails, the whole batch is undone and the compensations bring services back.
+The point of no return is not ours to cross: it is reported in the outcome, after everything else has been done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from nodeagent.engine.journal import Journal, Record, Transaction
+from nodeagent.engine.plan import Change, Plan
+from nodeagent.errors import Broken, NodeAgentError, Rejected, Transient
+
+Facts = Mapping[str, Any]
+
+
+class Effects(Protocol):
+    """What changes the node. All methods raise NodeAgentError or OSError when they fail.
+
+    `inverses` tells, without touching anything, how each change will be taken back. `stage` makes the new state ready
+    where nobody reads it, `commit` puts it in place, `undo` takes it back from wherever it got to (it may be called
+    after any interruption, and again), `discard` drops what was put aside, `settle` returns once everything that was
+    touched has reached stable storage. `perform` makes forward changes in order, up to the first that fails, and may be
+    called again.
+    """
+
+    def check(self, changes: Sequence[Change]) -> None: ...
+
+    def inverses(self, changes: Sequence[Change], transaction: str) -> Sequence[Facts]: ...
+
+    def stage(self, changes: Sequence[Change], inverses: Sequence[Facts]) -> None: ...
+
+    def commit(self, changes: Sequence[Change], inverses: Sequence[Facts]) -> None: ...
+
+    def undo(self, inverses: Sequence[Facts]) -> None: ...
+
+    def discard(self, inverses: Sequence[Facts]) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def perform(self, changes: Sequence[Change]) -> None: ...
+
+    def decode(self, facts: Facts) -> Change: ...
+
+
+class Result(StrEnum):
+    """How an execution ended."""
+
+    UNCHANGED = "unchanged"
+    APPLIED = "applied"
+    UNDONE = "undone"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended; `why` names the failure where the batch was undone, `final` is what remains to be crossed."""
+
+    result: Result
+    why: str = ""
+    final: Change | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the execution is: `done` of `total` steps, and what is being done."""
+
+    done: int
+    total: int
+    doing: str
+
+
+def _silent(_: Progress) -> None:
+    """Progress that nobody watches."""
+
+
+class Executor:
+    """Executes plans, one at a time, against one node. `boot` is the node's current boot id."""
+
+    def __init__(self, journal: Journal, effects: Effects, boot: str) -> None:
+        self._journal = journal
+        self._effects = effects
+        self._boot = boot
+
+    def check(self, plan: Plan) -> None:
+        """Rejected, with every problem, if the node cannot take `plan`; nothing is touched."""
+        self._effects.check(plan.reversible)
+
+    def execute(self, plan: Plan, transaction: str, progress: Callable[[Progress], None] = _silent) -> Outcome:
+        """Carry out `plan` under the id `transaction` (ids sort by age).
+
+        Returns APPLIED, UNCHANGED or UNDONE (a change failed; everything is as before, and `why` says what failed).
+        Raises Rejected if the node cannot take the plan (nothing was touched), Transient if the node changed since
+        the plan was made, Broken if the node could not be brought back either.
+        """
+        if not plan and not plan.records:
+            return Outcome(Result.UNCHANGED)
+        batch = plan.reversible
+        self._effects.check(batch)
+        inverses = self._effects.inverses(batch, transaction)
+        opened = self._journal.begin(transaction)
+        steps = _Steps(plan, progress)
+        try:
+            opened.append(_begin(plan, inverses, self._boot))
+            self._put(batch, inverses, steps)
+            opened.append({"at": "committed"})
+        except (OSError, NodeAgentError) as error:
+            self._take_back(opened, inverses, (), error)
+            raise _for_caller(error) from error
+        return self._go_forward(opened, inverses, plan, steps)
+
+    def _put(self, batch: Sequence[Change], inverses: Sequence[Facts], steps: _Steps) -> None:
+        steps.say("stage")
+        self._effects.stage(batch, inverses)
+        self._effects.settle()
+        steps.say("put in place")
+        self._effects.commit(batch, inverses)
+        self._effects.settle()
+        steps.advance(len(batch))
+
+    def _go_forward(self, opened: Transaction, inverses: Sequence[Facts], plan: Plan, steps: _Steps) -> Outcome:
+        try:
+            if plan.forward:
+                steps.say(", ".join(change.describe() for change in plan.forward))
+                opened.append({"at": "started"})
+                self._effects.perform(plan.forward)
+                steps.advance(len(plan.forward))
+        except (OSError, NodeAgentError) as error:
+            self._take_back(opened, inverses, plan.compensations, error)
+            return Outcome(Result.UNDONE, why=str(error))
+        self._finish(opened, inverses)
+        steps.say("done")
+        return Outcome(Result.APPLIED, final=plan.final)
+
+    def _finish(self, opened: Transaction, inverses: Sequence[Facts]) -> None:
+        opened.append({"at": "done"})
+        self._effects.discard(inverses)
+        opened.close()
+
+    def _take_back(
+        self,
+        opened: Transaction,
+        inverses: Sequence[Facts],
+        compensations: Sequence[Change],
+        error: Exception,
+    ) -> None:
+        """Undo the batch, then bring services back; Broken if the node cannot be brought back."""
+        try:
+            opened.append({"at": "undoing", "why": str(error)})
+            self._effects.undo(inverses)
+            self._effects.settle()
+        except OSError as failure:
+            opened.abandon()
+            raise Broken(
+                f"{error}; and taking it back failed too: {failure}; it is tried again at the next start"
+            ) from failure
+        failures = self._compensate(compensations)
+        self._finish(opened, inverses)
+        if failures:
+            raise Broken(f"{error}; the files are as before, but: {'; '.join(failures)}") from error
+
+    def _compensate(self, compensations: Sequence[Change]) -> list[str]:
+        """Make every compensation; returns what failed, since one failure must not keep the others from it."""
+        failures = []
+        for change in compensations:
+            try:
+                self._effects.perform([change])
+            except (OSError, NodeAgentError) as error:
+                failures.append(f"could not {change.describe()}: {error}")
+        return failures
+
+    def recover(self) -> tuple[Outcome, ...]:
+        """Finish what earlier processes left open: undo what was not committed, resume what was."""
+        return tuple(self._recover_one(opened) for opened in self._journal.unfinished())
+
+    def _recover_one(self, opened: Transaction) -> Outcome:
+        records = opened.records()
+        if not records:  # not even the inverses were journalled: nothing was touched
+            opened.close()
+            return Outcome(Result.UNDONE, why="interrupted before anything was changed")
+        begin, seen = records[0], {record["at"] for record in records}
+        inverses: Sequence[Facts] = begin["inverses"]
+        if "done" in seen:
+            self._finish(opened, inverses)
+            return Outcome(Result.RESUMED)
+        if "committed" in seen and "undoing" not in seen:
+            return self._resume(opened, begin)
+        why = next(
+            (record["why"] for record in records if record["at"] == "undoing"),
+            "interrupted before it was whole",
+        )
+        compensations = self._decoded(begin["compensations"]) if "started" in seen and self._same_boot(begin) else ()
+        self._take_back(opened, inverses, compensations, Transient(why))
+        return Outcome(Result.UNDONE, why=why)
+
+    def _resume(self, opened: Transaction, begin: Record) -> Outcome:
+        """Make the forward changes again; after a reboot the boot itself has made them."""
+        forward = self._decoded(begin["forward"]) if self._same_boot(begin) else ()
+        plan = Plan(forward, compensations=self._decoded(begin["compensations"]))
+        outcome = self._go_forward(opened, begin["inverses"], plan, _Steps(plan, _silent))
+        return Outcome(Result.RESUMED) if outcome.result is Result.APPLIED else outcome
+
+    def _same_boot(self, begin: Record) -> bool:
+        return bool(begin["boot"] == self._boot)
+
+    def _decoded(self, facts: Sequence[Facts]) -> tuple[Change, ...]:
+        return tuple(self._effects.decode(each) for each in facts)
+
+
+def _begin(plan: Plan, inverses: Sequence[Facts], boot: str) -> Record:
+    return {
+        "at": "begin",
+        "plan": plan.fingerprint,
+        "boot": boot,
+        "inverses": list(inverses),
+        "forward": [change.facts() for change in plan.forward],
+        "compensations": [change.facts() for change in plan.compensations],
+    }
+
+
+def _for_caller(error: Exception) -> NodeAgentError:
+    """What a failed batch means to the caller; by now everything has been taken back."""
+    if isinstance(error, (Rejected, Transient, Broken)):
+        return error
+    return Broken(f"{error}; nothing was changed")
+
+
+class _Steps:
+    """Counts steps and tells the watcher."""
+
+    def __init__(self, plan: Plan, progress: Callable[[Progress], None]) -> None:
+        self._total = len(plan.reversible) + len(plan.forward)
+        self._done = 0
+        self._progress = progress
+
+    def advance(self, steps: int) -> None:
+        self._done += steps
+
+    def say(self, doing: str) -> None:
+        self._progress(Progress(self._done, self._total, doing))

@@ -1,0 +1,65 @@
+"""Hands the node's traffic over before planned work, and takes it back afterwards.
+
+Jobs that carry traffic (the VIP, the egress gateway) register a participant. `prepare` asks each of them, in the order
+of registration, to move its traffic away and waits until it has moved; `resume` brings them back in the reverse order.
+If one cannot hand over in time, those that have are resumed and the work does not start.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from nodeagent.errors import NodeAgentError, Transient
+
+
+class Participant(Protocol):
+    """A job that carries traffic. Both calls are idempotent: after a restart they may come again."""
+
+    @property
+    def name(self) -> str: ...
+
+    def prepare(self, reason: str, deadline: float) -> None:
+        """Return once the traffic has moved; NodeAgentError if it has not `deadline` seconds from now."""
+        ...
+
+    def resume(self) -> None: ...
+
+
+class Handover:
+    """The participants of this node. `clock` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._participants: list[Participant] = []
+        self._clock = clock
+
+    def register(self, participant: Participant) -> None:
+        self._participants.append(participant)
+
+    def prepare(self, reason: str, deadline: float) -> None:
+        """Move all traffic away within `deadline` seconds; Transient names who could not, and nobody has moved then."""
+        until = self._clock() + deadline
+        asked: list[Participant] = []
+        for participant in self._participants:
+            asked.append(participant)
+            try:
+                participant.prepare(reason, max(0.0, until - self._clock()))
+            except NodeAgentError as error:
+                self._resume(asked)
+                raise Transient(f"{participant.name} could not hand over before {reason}: {error}") from error
+
+    def resume(self) -> None:
+        """Bring everybody back, last first; every participant is asked even if another fails."""
+        self._resume(self._participants)
+
+    @staticmethod
+    def _resume(participants: list[Participant]) -> None:
+        failures = []
+        for participant in reversed(participants):
+            try:
+                participant.resume()
+            except NodeAgentError as error:
+                failures.append(f"{participant.name}: {error}")
+        if failures:
+            raise Transient(f"could not take traffic back: {'; '.join(failures)}")

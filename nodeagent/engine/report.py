@@ -1,0 +1,33 @@
+"""What a job says of itself: to the status file, to metrics, and in a cluster to annotations and conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class State(StrEnum):
+    """State of a job, in the words that administrators know from the node annotation of the same name."""
+
+    DONE = "Done"
+    WORKING = "Working"
+    DEGRADED = "Degraded"
+    UNRECONCILABLE = "Unreconcilable"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One job's report. `reason` is for people and empty on Done; `detail` is JSON and holds no contents of files."""
+
+    job: str
+    state: State
+    reason: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Reporter(Protocol):
+    """Publishes reports; must not block for long and must not raise."""
+
+    def publish(self, report: Report) -> None: ...
