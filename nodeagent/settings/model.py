@@ -1,0 +1,256 @@
+"""The settings themselves: each field is one record of kind, default and help; the rest is derived from it.
+
+Invariant: key, environment variable and flag of a field follow from its name alone: `drift.sweep_interval`,
+NODEAGENT_DRIFT_SWEEP_INTERVAL, --drift-sweep-interval.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from nodeagent.settings.addresses import Address, Listen
+from nodeagent.settings.kinds import ABSOLUTE_PATH, HostPath, Kind, Switch, matching, one_of
+from nodeagent.settings.quantities import Count, Duration, Size
+from nodeagent.settings.rules import DriftPolicy, DriftRule
+
+V = TypeVar("V")
+
+_DAY = 86400.0
+_MIB = 1 << 20
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class _Record:
+    kind: Kind[Any]
+    help: str
+    default: Callable[[], Any]
+    default_text: str
+    negation: str
+
+
+def setting(
+    kind: Kind[V],
+    default: V | Callable[[], V],
+    *,
+    help: str,  # noqa: A002 - the word that argparse and everybody else uses
+    default_text: str = "",
+    negation: str = "",
+) -> V:
+    """One field. A `default` that is only known on the node is a callable and described by `default_text`.
+
+    `negation` is the flag that turns a Switch off; the field's own flag turns it on.
+    """
+    factory: Callable[[], V] = default if callable(default) else lambda: default
+    record = _Record(kind, help, factory, default_text or kind.show(factory()), negation)
+    specifier: V = dataclasses.field(default_factory=factory, metadata={"record": record})
+    return specifier
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What the agent logs, and how."""
+
+    level: str = setting(one_of("debug", "info", "warning", "error"), "info", help="least severe messages to log")
+    format: str = setting(
+        one_of("auto", "human", "json"),
+        "auto",
+        help="form of log lines; auto is human on a terminal, else JSON",
+    )
+
+
+@dataclass(frozen=True)
+class MetricsSettings:
+    """Where Prometheus finds the metrics."""
+
+    address: Address | None = setting(  # noqa: RUF009 - a field specifier
+        Listen(), Address("127.0.0.1", 9469), help="address that serves /metrics; empty for none"
+    )
+
+
+@dataclass(frozen=True)
+class HealthSettings:
+    """Where the kubelet and people find the health."""
+
+    address: Address | None = setting(  # noqa: RUF009 - a field specifier
+        Listen(loopback_only=True),
+        Address("127.0.0.1", 9468),
+        help="loopback address that serves /livez, /readyz and /healthz; empty for none",
+    )
+
+
+@dataclass(frozen=True)
+class DriftSettings:
+    """How drift is looked for, and what is done about it. Times in seconds."""
+
+    sweep_interval: float = setting(
+        Duration(0.1, _DAY),
+        60.0,
+        help="time between two checks of all fingerprints (inode, size, times, mode, owner)",
+    )
+    content_interval: float = setting(
+        Duration(0.1, 7 * _DAY), 3600.0, help="time between two checks of all contents by digest"
+    )
+    debounce: float = setting(
+        Duration(0.0, 10.0), 0.05, help="quiet time to wait for after a change before it is looked at"
+    )
+    policy: tuple[DriftRule, ...] = setting(
+        DriftPolicy(),
+        (),
+        help="what to do about drift, by path glob, first match first; alert where none matches",
+    )
+
+
+@dataclass(frozen=True)
+class ApplySettings:
+    """How long applying may wait. Times in seconds."""
+
+    unit_timeout: float = setting(
+        Duration(0.1, 3600.0),
+        90.0,
+        help="how long a unit may take to come up or go down before all is rolled back",
+    )
+    lock_timeout: float = setting(
+        Duration(0.0, 3600.0), 30.0, help="how long to wait for another nodeagent that is changing this node"
+    )
+
+
+@dataclass(frozen=True)
+class FetchSettings:
+    """Limits of what is fetched over http and https. Seconds and bytes."""
+
+    timeout: float = setting(Duration(0.1, 3600.0), 30.0, help="how long fetching one file may take as a whole")
+    max_bytes: int = setting(
+        Size(1 << 10, _GIB), 64 * _MIB, help="largest file to fetch, and largest size after decompression"
+    )
+
+
+@dataclass(frozen=True)
+class RebootSettings:
+    """Whether the node may be rebooted."""
+
+    allow: bool = setting(
+        Switch(),
+        True,
+        help="reboot when a change needs it; otherwise the reboot stays pending and visible",
+        negation="--no-reboot",
+    )
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How much history is kept for rollback. Generations and bytes."""
+
+    keep: int = setting(Count(1, 1000), 10, help="generations kept for rollback")
+    max_bytes: int = setting(Size(_MIB, 64 * _GIB), 64 * _MIB, help="disk space that kept generations may take")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set. `origins` tells by key where a value came from, for people."""
+
+    root: str = setting(HostPath(), "/", help="root of the node's file tree")
+    state_dir: str = setting(
+        ABSOLUTE_PATH, "/var/lib/nodeagent", help="directory inside the root for journal and history"
+    )
+    run_dir: str = setting(HostPath(), "/run/nodeagent", help="directory for the lock and the status file")
+    source: str = setting(
+        HostPath(),
+        "/etc/nodeagent/machineconfigs.d",
+        help="file or directory of MachineConfigs that the daemon follows",
+    )
+    pool: str = setting(
+        matching("pool name (lower-case letters, digits, '-')", r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+        "worker",
+        help="pool whose MachineConfigs apply to this node",
+    )
+    user: str = setting(
+        matching("user name", r"[a-z_][a-z0-9_-]{0,31}"),
+        "boot",
+        help="user whose SSH keys and password are managed",
+    )
+    node_name: str = setting(
+        matching("host name", r"[A-Za-z0-9]([-A-Za-z0-9._]{0,251}[A-Za-z0-9])?"),
+        lambda: os.uname().nodename,
+        help="name of this node in reports",
+        default_text="the host name",
+    )
+    resync_interval: float = setting(
+        Duration(0.1, _DAY),
+        300.0,
+        help="time after which the sources are read again even if nothing seemed to change",
+    )
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    health: HealthSettings = HealthSettings()
+    drift: DriftSettings = DriftSettings()
+    apply: ApplySettings = ApplySettings()
+    fetch: FetchSettings = FetchSettings()
+    reboot: RebootSettings = RebootSettings()
+    generations: GenerationSettings = GenerationSettings()
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Field:
+    """What is known of one setting: its names, how it is read and written, its default, and what it does."""
+
+    key: str
+    kind: Kind[Any]
+    help: str
+    default: Callable[[], Any]
+    default_text: str
+    negation: str
+
+    @property
+    def variable(self) -> str:
+        return "NODEAGENT_" + self.key.upper().replace(".", "_")
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.key.replace(".", "-").replace("_", "-")
+
+    def flag_for(self, text: str) -> str:
+        """The flag that gives the field the value `text`."""
+        return self.negation if self.negation and text == "false" else self.flag
+
+    def of(self, settings: Settings) -> Any:
+        """The field's value in `settings`."""
+        section, _, name = self.key.rpartition(".")
+        return getattr(getattr(settings, section) if section else settings, name)
+
+
+def _sections() -> Iterator[tuple[str, type]]:
+    for field in dataclasses.fields(Settings):
+        if dataclasses.is_dataclass(field.default):
+            yield field.name, type(field.default)
+
+
+def _fields_of(section: str, record_class: type) -> Iterator[Field]:
+    for field in dataclasses.fields(record_class):
+        record: _Record | None = field.metadata.get("record")
+        if record is not None:
+            key = f"{section}.{field.name}" if section else field.name
+            yield Field(key, record.kind, record.help, record.default, record.default_text, record.negation)
+
+
+SECTIONS: Mapping[str, type] = MappingProxyType(dict(_sections()))
+FIELDS: Mapping[str, Field] = MappingProxyType(
+    {field.key: field for section, cls in [("", Settings), *SECTIONS.items()] for field in _fields_of(section, cls)}
+)
+
+
+def build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    """Settings from values by key; a key that is missing gets its default."""
+    sections = {name: cls(**_below(name + ".", values)) for name, cls in SECTIONS.items()}
+    top = {key: value for key, value in values.items() if "." not in key}
+    return Settings(**top, **sections, origins=MappingProxyType(dict(origins)))
+
+
+def _below(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
