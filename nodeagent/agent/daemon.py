@@ -1,0 +1,164 @@
+"""The daemon: one thread a controller, watches that wake them, a watchdog that notices when one is stuck."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from nodeagent import __version__
+from nodeagent.agent.chronicle import Chronicle
+from nodeagent.agent.workplace import Workplace, intent, opened
+from nodeagent.engine.controller import Controller
+from nodeagent.engine.handover import Handover
+from nodeagent.errors import Broken
+from nodeagent.host.attribution import Attribution, Unavailable
+from nodeagent.host.inotify import DirectoryWatch, Wake
+from nodeagent.machineconfig import controller as machineconfig
+from nodeagent.machineconfig.controller import MachineConfigController, Periods, Surroundings
+from nodeagent.machineconfig.drift import Kind, Response
+from nodeagent.machineconfig.following import Follower
+from nodeagent.machineconfig.job import Intent
+from nodeagent.settings import Settings
+from nodeagent.telemetry import health, metrics
+from nodeagent.telemetry.health import Beats
+from nodeagent.telemetry.http import Server, Site
+from nodeagent.telemetry.notify import Notifier, Watchdog
+
+_log = logging.getLogger(__name__)
+
+_SHUTDOWN = 20.0  # seconds that a loop may take to end what it does
+_WORK = 1800.0  # seconds that one round may take: a plan with many slow units
+
+
+@dataclass(frozen=True)
+class _Watches:
+    """Wake-ups and attribution, told of the same paths."""
+
+    inotify: DirectoryWatch
+    attribution: Attribution | Unavailable
+
+    def watch(self, paths: Collection[str], entries_of: Collection[str] = ()) -> None:
+        self.attribution.watch(paths, entries_of)
+        self.inotify.watch(paths, entries_of)
+
+    def problems(self) -> tuple[str, ...]:
+        return (*self.inotify.problems(), *self.attribution.problems())
+
+
+def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> None:
+    """Run until `stop` is set. Broken if another daemon runs on this node or an address is taken."""
+    with ExitStack() as stack:
+        place = stack.enter_context(opened(settings))
+        stack.enter_context(place.store.locked(0, "daemon.lock"))
+        _make_run_dir(settings.run_dir)
+        beats, notifier = Beats(), Notifier.taken_from(os.environ)
+        gauges = metrics.Metrics(
+            __version__, controllers=(machineconfig.NAME,), drift_kinds=Kind, drift_actions=Response
+        )
+        chronicle = Chronicle(gauges, beats, notifier, settings.run_dir, settings.node_name)
+        loop = stack.enter_context(_machineconfig(place, list(sources), chronicle, gauges))
+        stack.enter_context(_served(settings, beats, gauges))
+        beats.expect(loop.name, _WORK)
+        watchdog = Watchdog(notifier, beats)
+        watchdog.start()
+        stack.callback(watchdog.close)
+        loop.start()
+        _log.info("started", extra={"version": __version__, "root": settings.root, "sources": ", ".join(sources)})
+        stop.wait()
+        notifier.stopping()
+        if not loop.stop(_SHUTDOWN):
+            raise Broken(
+                f"the loop {loop.name} did not end within {_SHUTDOWN:g} s; what it does is finished at the next start"
+            )
+
+
+@contextmanager
+def _machineconfig(
+    place: Workplace, sources: list[str], chronicle: Chronicle, gauges: metrics.Metrics
+) -> Iterator[Controller]:
+    """The loop of machine configuration, with its watches running."""
+    settings = place.settings
+    attribution = Attribution.open()
+    woken: list[Callable[[Wake], None]] = []
+    watch = DirectoryWatch(lambda wake: woken[0](wake))  # noqa: PLW0108 - filled in below
+    follower = Follower(place.node, place.store, attribution, settings.drift.policy, place.tree.outside, place.clock)
+    around = _surroundings(place, sources, chronicle, _Watches(watch, attribution))
+    drift = settings.drift
+    periods = Periods(drift.sweep_interval, drift.content_interval, settings.resync_interval, drift.debounce)
+    job = MachineConfigController(place.job, follower, around, periods)
+    loop = Controller(machineconfig.NAME, job.tick, chronicle, random.Random())  # noqa: S311 - jitter, no secret
+
+    def wake_up(wake: Wake) -> None:
+        if wake.overflow:
+            gauges.watch_overflowed()
+        job.woken(wake.paths, wake.overflow)
+        loop.wake()
+
+    woken.append(wake_up)
+    attribution.start()
+    watch.start()
+    try:
+        yield loop
+    finally:
+        watch.close()
+        attribution.close()
+
+
+def _surroundings(place: Workplace, sources: list[str], chronicle: Chronicle, watches: _Watches) -> Surroundings:
+    settings = place.settings
+
+    def load() -> Intent:
+        return intent(sources, settings.pool)[0]
+
+    return Surroundings(
+        load=load,
+        sources=tuple(os.path.abspath(source) for source in sources),
+        outside=place.tree.outside,
+        inside=place.tree.inside,
+        lock=lambda: place.store.locked(settings.apply.lock_timeout),
+        force=lambda: place.node.take(machineconfig.FORCE_FILE),
+        reboot=place.systemd.reboot if settings.reboot.allow and place.node.running else None,
+        handover=Handover(),
+        watch=watches,
+        reporter=chronicle,
+        observer=chronicle,
+    )
+
+
+@contextmanager
+def _served(settings: Settings, beats: Beats, gauges: metrics.Metrics) -> Iterator[None]:
+    """Health and metrics over HTTP, where they are wanted."""
+    sites: list[tuple[str, Any, Any]] = [
+        ("health.address", settings.health.address, health.pages(beats)),
+        ("metrics.address", settings.metrics.address, metrics.pages(gauges)),
+    ]
+    wanted = [Site(name, address, pages) for name, address, pages in sites if address is not None]
+    if not wanted:
+        yield
+        return
+    server = Server(wanted)
+    server.start()
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def _make_run_dir(path: str) -> None:
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise Broken(f"{path}: cannot be made: {error.strerror}; set run_dir to a directory that can") from error
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """Have SIGTERM and SIGINT end the daemon in order."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())

@@ -1,0 +1,81 @@
+"""One node with its adapters and its job, as commands and the daemon need it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from nodeagent.engine.executor import Executor
+from nodeagent.engine.journal import Journal
+from nodeagent.host import sources
+from nodeagent.host.effects import LocalEffects
+from nodeagent.host.fetch import Fetcher
+from nodeagent.host.local import LocalNode
+from nodeagent.host.store import Store
+from nodeagent.host.systemd import Systemd
+from nodeagent.host.tree import Tree
+from nodeagent.machineconfig.disruption import Policy
+from nodeagent.machineconfig.job import Intent, Job, Retention
+from nodeagent.machineconfig.render import Rendered, render
+from nodeagent.machineconfig.source import Documents, load
+from nodeagent.settings import Settings
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """One node, ready to be worked on."""
+
+    settings: Settings
+    tree: Tree
+    store: Store
+    node: LocalNode
+    systemd: Systemd
+    job: Job
+    clock: Callable[[], float] = time.time
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Workplace]:
+    """The node that `settings` describe; its state directory is made if it is missing."""
+    with Tree(settings.root) as tree:
+        store = Store(tree, settings.state_dir)
+        try:
+            yield _assemble(settings, tree, store)
+        finally:
+            store.close()
+
+
+def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
+    systemd = Systemd(settings.apply.unit_timeout)
+    fetcher = Fetcher(store, settings.fetch.timeout, settings.fetch.max_bytes)
+    node = LocalNode(tree, store, fetcher, systemd)
+    effects = LocalEffects(tree, f"{store.path}/originals", systemd)
+    executor = Executor(Journal(store.descriptor), effects, node.boot)
+    retention = Retention(settings.generations.keep, settings.generations.max_bytes)
+    job = Job(node, store, executor, settings.user, retention)
+    return Workplace(settings, tree, store, node, systemd, job)
+
+
+def documents(paths: list[str]) -> Documents:
+    """Everything that the sources hold; Rejected with every problem."""
+    return load(sources.read(paths))
+
+
+def rendered(found: Documents, pool: str) -> Rendered:
+    """The rendered MachineConfig of a pool; Rejected with every problem."""
+    return render(found.machine_configs, pool)
+
+
+def intent(paths: list[str], pool: str) -> tuple[Intent, Documents]:
+    """What the sources ask for."""
+    found = documents(paths)
+    policy = found.policy.policy if found.policy is not None else Policy()
+    return Intent(rendered(found, pool), policy), found
+
+
+def default_source(settings: Settings) -> list[str]:
+    """The configured source directory, if it is there."""
+    return [settings.source] if os.path.exists(settings.source) else []

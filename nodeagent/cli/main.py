@@ -1,0 +1,87 @@
+"""The command line: one parser, one exit-code rule, no traceback for bad input.
+
+Exit codes: 0 done, nothing to do or healthy; 1 error; 2 wrong usage; 3 pending changes, drift or findings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from nodeagent import __version__
+from nodeagent.cli import config, daemon, history, machineconfig, status
+from nodeagent.errors import NodeAgentError, Rejected
+
+OK, ERROR, USAGE, PENDING = 0, 1, 2, 3
+
+_EPILOG = """exit codes: 0 done, nothing to do or healthy; 1 error; 2 wrong usage;
+3 pending changes, drift or findings (plan, verify, status)"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `run`, a function from arguments to exit code."""
+    root = argparse.ArgumentParser(
+        prog="nodeagent",
+        description="Keeps this node what its administrators declared, and tells them the truth about it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    root.add_argument("--version", action="version", version=f"nodeagent {__version__}")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    daemon.register(commands)
+    machineconfig.register(commands)
+    status.register(commands)
+    history.register(commands)
+    config.register(commands)
+    completion = commands.add_parser("completion", help="print a completion script for a shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    completion.set_defaults(run=_completion)
+    return root
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    import shtab  # noqa: PLC0415 - only this command needs it
+
+    print(shtab.complete(parser(), arguments.shell))
+    return OK
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    parsed = parser().parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except Rejected as error:
+        _complain(error)
+        return ERROR
+    except NodeAgentError as error:
+        print(f"nodeagent: {error}", file=sys.stderr)
+        return ERROR
+    except BrokenPipeError:  # the reader has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        print(f"nodeagent: {named}{error.strerror or error}", file=sys.stderr)
+        return ERROR
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return code
+
+
+def _complain(error: Rejected) -> None:
+    for problem in error.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    count = len(error.problems)
+    print(f"nodeagent: {count} problem{'s' if count != 1 else ''}; nothing was changed", file=sys.stderr)
+
+
+def entry() -> NoReturn:
+    """The `nodeagent` command."""
+    sys.exit(main())

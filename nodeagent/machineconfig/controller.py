@@ -1,0 +1,317 @@
+"""The daemon's side of machine configuration: follows sources, applies what they ask for, follows drift, reports.
+
+One tick looks at everything that may have changed, does what has to be done, and says when it wants to look again.
+An alert keeps the node Degraded, and new configs away from it, until an administrator has resolved the drift.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from nodeagent.engine.executor import Outcome, Progress, Result
+from nodeagent.engine.handover import Handover
+from nodeagent.engine.report import Report, Reporter, State
+from nodeagent.errors import Broken, NodeAgentError, Rejected, Transient
+from nodeagent.machineconfig import inspection
+from nodeagent.machineconfig.applied import Applied, Pending
+from nodeagent.machineconfig.drift import Drift
+from nodeagent.machineconfig.following import Change, Follower
+from nodeagent.machineconfig.job import Intent, Job, without_paths
+from nodeagent.machineconfig.proposal import Proposal
+
+NAME = "machineconfig"
+FORCE_FILE = "/run/machine-config-daemon-force"
+
+_HANDOVER = 60.0  # seconds that traffic may take to move before a reboot
+
+
+class Watch(Protocol):
+    """Wakes the controller when a path changes, or any entry of a directory."""
+
+    def watch(self, paths: Collection[str], entries_of: Collection[str] = ()) -> None: ...
+
+    def problems(self) -> tuple[str, ...]: ...
+
+
+class Observer(Protocol):
+    """Is told what happens, for logs and metrics."""
+
+    def applied(self, outcome: str, seconds: float, what: str) -> None: ...
+
+    def recovered(self, outcome: Outcome) -> None: ...
+
+    def drifted(self, change: Change) -> None: ...
+
+    def remedied(self, drifts: Collection[Drift]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Times in seconds."""
+
+    sweep: float
+    content: float
+    resync: float
+    debounce: float
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the controller needs of the rest of the agent.
+
+    `load` reads the sources (Rejected if they are wrong), `sources` are their paths outside the root, `lock` is the
+    host lane, `force` takes the force file away and tells whether it was there, `reboot` is None where the node may not
+    be rebooted.
+    """
+
+    load: Callable[[], Intent]
+    sources: tuple[str, ...]
+    outside: Callable[[str], str]
+    inside: Callable[[str], str | None]
+    lock: Callable[[], AbstractContextManager[None]]
+    force: Callable[[], bool]
+    reboot: Callable[[], None] | None
+    handover: Handover
+    watch: Watch
+    reporter: Reporter
+    observer: Observer
+
+
+class MachineConfigController:
+    """Machine configuration of this node. `woken` may be called from any thread, everything else from the loop's."""
+
+    def __init__(self, job: Job, follower: Follower, around: Surroundings, periods: Periods) -> None:
+        self._job = job
+        self._follower = follower
+        self._around = around
+        self._periods = periods
+        self._lock = threading.Lock()
+        self._touched: set[str] = set()
+        self._everything = True
+        self._started = False
+        self._intent: Intent | None = None
+        self._problem = ""  # why the sources cannot be used
+        self._failure: tuple[str, State, str] | None = None  # config that failed, state, why
+        self._due = {"sweep": 0.0, "content": 0.0, "resync": 0.0}
+
+    def woken(self, paths: Collection[str], overflow: bool) -> None:
+        """Remember what was touched; the loop looks at it."""
+        with self._lock:
+            self._touched.update(paths)
+            self._everything = self._everything or overflow
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def tick(self) -> float:
+        """Look once, act, report; returns the seconds until the next look is due."""
+        if not self._started:
+            self._start()
+        touched, everything = self._take()
+        now = time.monotonic()
+        if everything or self._is_due("resync", now, self._periods.resync) or self._concerns_sources(touched):
+            self._load()
+        self._converge()
+        self._look(touched, everything, now)
+        self._remedy()
+        self._report()
+        return max(0.0, min(self._due.values()) - time.monotonic())
+
+    def _start(self) -> None:
+        """Finish what was left open, confirm a reboot, before anything new is begun."""
+        with self._around.lock():
+            for outcome in self._job.recover():
+                self._around.observer.recovered(outcome)
+            try:
+                if self._job.confirm():
+                    self._around.handover.resume()
+            except Broken as error:
+                self._failure = (self._job.applied().config, State.DEGRADED, str(error))
+        self._started = True
+        self._watch(self._job.applied())
+
+    def _take(self) -> tuple[set[str], bool]:
+        """What was touched since the last look, after a moment of quiet so that a burst is looked at once."""
+        with self._lock:
+            pending = bool(self._touched)
+        if pending:
+            time.sleep(self._periods.debounce)
+        with self._lock:
+            touched, everything = self._touched, self._everything
+            self._touched, self._everything = set(), False
+        return touched, everything
+
+    def _is_due(self, what: str, now: float, period: float) -> bool:
+        if now < self._due[what]:
+            return False
+        self._due[what] = now + period
+        return True
+
+    def _concerns_sources(self, touched: Collection[str]) -> bool:
+        return any(path.startswith(source) for path in touched for source in self._around.sources)
+
+    def _load(self) -> None:
+        try:
+            self._intent = self._around.load()
+            self._problem = ""
+        except Rejected as error:
+            self._problem = str(error)
+
+    # -- applying -----------------------------------------------------------------------------------------------------
+
+    def _converge(self) -> None:
+        """Apply what the sources ask for, unless something speaks against it."""
+        forced = self._around.force()
+        applied = self._job.applied()
+        intent = self._intent
+        if forced:
+            self._apply(
+                replace(intent or self._job.intent_of(applied.generation), cause="force file", force=True, reboot=True)
+            )
+        elif intent is not None and self._wants(intent, applied):
+            self._apply(intent)
+        elif applied.pending is not None and applied.pending.boot == self._job.node.boot:
+            self._reboot(applied.pending)
+
+    def _wants(self, intent: Intent, applied: Applied) -> bool:
+        name = intent.rendered.name
+        if name in (applied.config, applied.held) or self._follower.ledger.alerts():
+            return False
+        return self._failure is None or self._failure[0] != name
+
+    def _apply(self, intent: Intent) -> None:
+        name, began = intent.rendered.name, time.monotonic()
+        self._publish(State.WORKING, f"applying {name}")
+        try:
+            with self._around.lock():
+                proposal = self._job.propose(intent)
+                outcome = self._job.apply(proposal.plan, _unwatched)
+        except Rejected as error:
+            self._failed(name, State.UNRECONCILABLE, str(error), "rejected", began)
+        except Transient:
+            raise
+        except NodeAgentError as error:
+            self._failed(name, State.DEGRADED, str(error), "failed", began)
+        else:
+            self._ended(name, outcome, proposal, began)
+
+    def _ended(self, name: str, outcome: Outcome, proposal: Proposal, began: float) -> None:
+        if outcome.result is Result.UNDONE:
+            self._failed(name, State.DEGRADED, f"{outcome.why}; everything is as it was before", "undone", began)
+            return
+        self._failure = None
+        self._around.observer.applied(str(outcome.result), time.monotonic() - began, name)
+        self._follower.settled()
+        self._watch(proposal.applied)
+        self._due["content"] = 0.0
+        pending = self._job.applied().pending
+        if pending is not None:
+            self._reboot(pending)
+
+    def _failed(self, name: str, state: State, why: str, outcome: str, began: float) -> None:
+        self._failure = (name, state, why)
+        self._around.observer.applied(outcome, time.monotonic() - began, name)
+
+    def _reboot(self, pending: Pending) -> None:
+        """Reboot if that is allowed, once the node's traffic has moved away."""
+        if self._around.reboot is None:
+            return
+        self._publish(State.WORKING, f"rebooting: {pending.why}")
+        self._around.handover.prepare("a reboot", _HANDOVER)
+        self._around.reboot()
+
+    # -- drift --------------------------------------------------------------------------------------------------------
+
+    def _look(self, touched: Collection[str], everything: bool, now: float) -> None:
+        applied = self._job.applied()
+        if applied.generation == 0:
+            self._due["sweep"] = self._due["content"] = now + self._periods.sweep
+            return
+        inside = {path for each in touched if (path := self._around.inside(each)) is not None}
+        if everything or self._is_due("content", now, self._periods.content):
+            self._due["content"], self._due["sweep"] = now + self._periods.content, now + self._periods.sweep
+            self._tell(self._follower.look_at_everything(applied))
+        elif self._is_due("sweep", now, self._periods.sweep):
+            self._tell(self._follower.sweep(applied))
+        elif inside:
+            self._tell(self._follower.look_at(applied, inside))
+            if any(applied.entries[path].unit for path in inside if path in applied.entries):
+                self._report()  # the files' drift first: asking systemd takes a while
+                self._tell(self._follower.look_at_units(applied))
+
+    def _tell(self, change: Change) -> None:
+        if change:
+            self._around.observer.drifted(change)
+
+    def _remedy(self) -> None:
+        """Put right what the policy wants put right; files and services, never a reboot."""
+        drifts = self._follower.to_remedy()
+        applied = self._job.applied()
+        if not drifts or applied.generation == 0:
+            return
+        paths = {drift.finding.path for drift in drifts}
+        with self._around.lock():
+            intent = replace(self._job.intent_of(applied.generation), force=True)
+            plan = without_paths(self._job.propose(intent).plan, paths)
+            outcome = self._job.apply(plan, _unwatched)
+        self._follower.remedied(paths)
+        self._follower.settled()
+        if outcome.result is not Result.UNDONE:
+            self._around.observer.remedied(drifts)
+        self._tell(self._follower.look_at(applied, paths))
+        if any(path.startswith("unit:") for path in paths):
+            self._tell(self._follower.look_at_units(applied))
+
+    def _watch(self, applied: Applied) -> None:
+        """Watch everything whose change may be drift, the sources and the force file."""
+        outside = self._around.outside
+        paths = [*inspection.paths(applied), *inspection.rest_paths(self._job.node, applied), FORCE_FILE]
+        entries = [outside(path) for path in inspection.rest_directories(applied)]
+        self._around.watch.watch([outside(path) for path in paths], [*entries, *self._around.sources])
+
+    # -- reporting ----------------------------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        state, reason = self._verdict()
+        self._publish(state, reason)
+
+    def _verdict(self) -> tuple[State, str]:
+        """The node's state, and why."""
+        applied = self._job.applied()
+        alerts = self._follower.ledger.alerts()
+        if self._failure is not None:
+            return self._failure[1], self._failure[2]
+        if alerts:
+            named = ", ".join(sorted({drift.finding.path for drift in alerts})[:5])
+            return State.DEGRADED, f"drift: {named}; by {alerts[0].who()}"
+        if self._problem:
+            return State.DEGRADED, self._problem
+        if applied.pending is not None:
+            return State.WORKING, f"a reboot is pending: {applied.pending.why}"
+        return State.DONE, ""
+
+    def _publish(self, state: State, reason: str) -> None:
+        self._around.reporter.publish(Report(NAME, state, reason, self._detail()))
+
+    def _detail(self) -> dict[str, Any]:
+        applied = self._job.applied()
+        desired = self._intent.rendered.name if self._intent is not None else ""
+        return {
+            "config": applied.config,
+            "desired": desired,
+            "generation": applied.generation,
+            "held": applied.held,
+            "pending": vars(applied.pending) if applied.pending else None,
+            "paths": len(applied.entries),
+            "drift": [drift.facts() for drift in self._follower.ledger.drifts],
+            "sources": self._problem,
+            "watch": list(self._around.watch.problems()),
+        }
+
+
+def _unwatched(_: Progress) -> None:
+    """The daemon shows no progress bar."""

@@ -1,0 +1,80 @@
+"""Generations: what was applied, when and why, kept so that it can be applied again.
+
+Each generation is one private file named by its number; the number grows with each new rendered config and never
+shrinks. Generation 0 is the node before the agent came, and is always there to go back to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nodeagent.errors import Broken
+
+DIRECTORY = "generations"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One applied config. `cause` is why it was applied, `when` in seconds since the epoch.
+
+    `rendered` is the rendered MachineConfig document, `provenance` tells which MachineConfig each part came from,
+    `policy` is the MachineConfiguration document whose disruption policy was in force (None for the defaults).
+    """
+
+    number: int
+    config: str
+    cause: str
+    when: float
+    plan: str
+    changes: tuple[str, ...]
+    rendered: Mapping[str, Any] = field(repr=False)
+    provenance: Mapping[str, tuple[str, ...]] = field(repr=False)
+    policy: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        return file_name(self.number)
+
+    def encode(self) -> bytes:
+        return json.dumps(vars(self), separators=(",", ":"), sort_keys=True).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Generation:
+        """The generation of a history file; Broken if it is damaged."""
+        try:
+            document = json.loads(data)
+            provenance = {key: tuple(names) for key, names in document["provenance"].items()}
+            return cls(**(document | {"provenance": provenance, "changes": tuple(document["changes"])}))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Broken(f"a generation's file is damaged ({error}): choose another one") from error
+
+
+def file_name(number: int) -> str:
+    """Name of a generation's file; sorts by age."""
+    return f"{number:08d}.json"
+
+
+def number_of(name: str) -> int | None:
+    """The generation that a file holds; None for any other file."""
+    stem, dot, _ = name.partition(".json")
+    return int(stem) if dot and stem.isascii() and stem.isdigit() else None
+
+
+def expired(files: Iterable[tuple[str, int]], current: int, keep: int, max_bytes: int) -> tuple[str, ...]:
+    """Names of the history files to remove: all but the newest `keep` that fit in `max_bytes`, and the current."""
+    known = sorted(
+        ((number, name, size) for name, size in files if (number := number_of(name)) is not None),
+        reverse=True,
+    )
+    gone, kept, used = [], 0, 0
+    for number, name, size in known:
+        used += size
+        if number != current and (kept >= keep or used > max_bytes):
+            gone.append(name)
+            used -= size
+        else:
+            kept += 1
+    return tuple(sorted(gone))

@@ -1,0 +1,225 @@
+"""From what is desired and what is there to a plan: changes, the actions that follow, the agent's own records. Pure.
+
+Actions follow the disruption policy. A plan that changes units always ends by having systemd read its unit files again,
+whatever the policy says, since nothing else would be true of the node until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nodeagent.changes.boot import RegenerateBootMenu
+from nodeagent.changes.files import FileChange, KeepOriginal, Phase, WriteFile
+from nodeagent.changes.units import DaemonReload, Reboot, ReloadUnit, RestartUnit, StopUnit, UnitChange
+from nodeagent.engine.plan import Change, Plan
+from nodeagent.machineconfig.applied import Applied, Entry, Pending, Subject
+from nodeagent.machineconfig.desired import UNIT_DIRECTORY, Desired
+from nodeagent.machineconfig.disruption import (
+    Action,
+    ActionType,
+    Changed,
+    Policy,
+    action_for_file,
+    action_for_unit,
+    actions,
+)
+from nodeagent.machineconfig.planner import Difference, difference
+from nodeagent.observed.files import ABSENT, FileState
+from nodeagent.observed.units import UnitState
+
+STATE_FILE = "applied.json"
+
+_UNIT_SUBJECTS = (Subject.UNIT, Subject.DROPIN, Subject.MASK, Subject.ENABLEMENT)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything about the node that planning depends on.
+
+    `observed` has the state of all paths of interest and of the state file; `units` those that actions may touch.
+    `now` is in seconds since the epoch.
+    """
+
+    observed: Mapping[str, FileState]
+    units: Mapping[str, UnitState]
+    originals: Callable[[str], bytes]
+    owner: tuple[int, int]
+    running: bool
+    boot: str
+    now: float
+    state_dir: str
+    foreign_dropins: tuple[tuple[str, str], ...] = ()  # (unit, path)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A plan, what will be true once it is carried out, and the actions that the policy asks for.
+
+    `actions` are predicted even where they cannot be made because the root is not that of a running system.
+    """
+
+    plan: Plan
+    applied: Applied
+    actions: tuple[Action, ...]
+    predicted: Mapping[Change, tuple[Action, ...]]
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a plan is for: the number that a new config will have, the config that is left, whether to reboot anyway."""
+
+    generation: int
+    held: str = ""
+    reboot: bool = False
+
+
+def propose(desired: Desired, applied: Applied, policy: Policy, situation: Situation, purpose: Purpose) -> Proposal:
+    """Plan the way from what is there to `desired`; Rejected if something that may not be replaced is in the way."""
+    found = difference(desired, applied, situation.observed, situation.originals, situation.owner)
+    changed = _changed(found.changes, found.entries, applied, desired)
+    taken = actions(replace(changed, force=purpose.reboot), policy)
+    after = replace(_after(desired, applied, found, purpose), foreign_dropins=_foreign(desired, applied, situation))
+    forward, final = _forward(found.changes, changed, taken, desired, situation)
+    if final is not None:
+        after = replace(after, pending=Pending(situation.boot, final.why, situation.now))
+    changes: list[Change] = [*found.changes, *forward]
+    records = () if after == applied else (_record(after, situation),)
+    plan = Plan.of(changes, records=records, compensations=_compensations(forward, situation), final=final)
+    return Proposal(plan, after, taken, _predict(found.changes, found.entries, applied, policy))
+
+
+def _after(desired: Desired, applied: Applied, found: Difference, purpose: Purpose) -> Applied:
+    same = replace(
+        applied,
+        config=desired.config,
+        entries=found.entries,
+        units=desired.units,
+        account=desired.account,
+        kernel=desired.kernel,
+        removed=found.removed,
+        held=purpose.held,
+    )
+    if same == applied:
+        return applied
+    return same if desired.config == applied.config else replace(same, generation=purpose.generation)
+
+
+def _foreign(desired: Desired, applied: Applied, situation: Situation) -> tuple[str, ...]:
+    """Dropins of others: those that stood beside a unit when it was first managed, for as long as they stand."""
+    standing = {path: unit for unit, path in situation.foreign_dropins}
+    ours = {*desired.paths, *applied.entries}
+    known = {path for path in applied.foreign_dropins if path in standing}
+    first_seen = {path for path, unit in standing.items() if unit not in applied.units and path not in ours}
+    return tuple(sorted(known | first_seen))
+
+
+def _changed(
+    changes: Sequence[FileChange], entries: Mapping[str, Entry], applied: Applied, desired: Desired
+) -> Changed:
+    """What the disruption policy wants to know."""
+    files, units, ssh, kernel = set[str](), set[str](), False, desired.kernel != applied.kernel
+    for change in changes:
+        if isinstance(change, KeepOriginal):
+            continue
+        unit = _unit_of(change.path, entries, applied)
+        if unit:
+            units.add(unit)
+        elif change.phase == Phase.ACCOUNT:
+            ssh = True
+        elif change.phase == Phase.KERNEL:
+            kernel = True
+        else:
+            files.add(change.path)
+    return Changed(files=tuple(sorted(files)), units=tuple(sorted(units)), ssh=ssh, kernel_arguments=kernel)
+
+
+def _unit_of(path: str, entries: Mapping[str, Entry], applied: Applied) -> str:
+    entry = entries.get(path) or applied.entries.get(path)
+    return entry.unit if entry is not None and entry.subject in _UNIT_SUBJECTS else ""
+
+
+def _forward(
+    changes: Sequence[FileChange],
+    changed: Changed,
+    taken: Sequence[Action],
+    desired: Desired,
+    situation: Situation,
+) -> tuple[list[Change], Reboot | None]:
+    """The forward changes that follow, and the reboot if one is needed."""
+    forward: list[Change] = []
+    if any(change.phase == Phase.KERNEL for change in changes) and desired.boot_menu:
+        forward.append(RegenerateBootMenu(desired.boot_menu))
+    if not situation.running:
+        return forward, None
+    if any(change.path.startswith(UNIT_DIRECTORY + "/") for change in changes):
+        forward.append(DaemonReload())
+    forward += [change for action in taken if (change := _unit_change(action)) is not None]
+    reboot = any(action.type is ActionType.REBOOT for action in taken)
+    return forward, Reboot(_why(changed)) if reboot else None
+
+
+def _unit_change(action: Action) -> UnitChange | None:
+    match action.type:
+        case ActionType.DAEMON_RELOAD:
+            return DaemonReload()
+        case ActionType.RELOAD:
+            return ReloadUnit(action.service)
+        case ActionType.RESTART:
+            return RestartUnit(action.service)
+        case _:
+            return None  # nothing to do, the coordinator's to do, or the point of no return
+
+
+def _why(changed: Changed) -> str:
+    """What made the reboot necessary, in a few words."""
+    causes = ["kernel arguments"] if changed.kernel_arguments else []
+    causes += [*changed.units, *changed.files]
+    shown = causes[:3] + ([f"{len(causes) - 3} more"] if len(causes) > 3 else [])
+    return ", ".join(shown) or "asked for"
+
+
+def _compensations(forward: Sequence[Change], situation: Situation) -> list[Change]:
+    """What brings services back after an undo: each unit runs again as it ran before."""
+    bring_back: list[Change] = []
+    for change in forward:
+        match change:
+            case DaemonReload() | RegenerateBootMenu() | ReloadUnit():
+                bring_back.append(change)
+            case RestartUnit():
+                state = situation.units.get(change.unit)
+                was_up = state is not None and state.active in ("active", "reloading", "activating")
+                bring_back.append(change if was_up else StopUnit(change.unit))
+    return bring_back
+
+
+def _record(applied: Applied, situation: Situation) -> WriteFile:
+    path = f"{situation.state_dir}/{STATE_FILE}"
+    return state_file(path, applied.encode(), situation)
+
+
+def state_file(path: str, data: bytes, situation: Situation) -> WriteFile:
+    """One of the agent's own files, written along with the changes."""
+    uid, gid = situation.owner
+    before = situation.observed.get(path, ABSENT)
+    return WriteFile(path=path, before=before, data=data, mode=0o600, uid=uid, gid=gid, phase=Phase.RECORD)
+
+
+def _predict(
+    changes: Sequence[FileChange], entries: Mapping[str, Entry], applied: Applied, policy: Policy
+) -> dict[Change, tuple[Action, ...]]:
+    """The actions that each single change asks for, for people to see which one causes the reboot."""
+    predicted: dict[Change, tuple[Action, ...]] = {}
+    for change in changes:
+        if isinstance(change, KeepOriginal):
+            continue
+        unit = _unit_of(change.path, entries, applied)
+        if unit:
+            predicted[change] = action_for_unit(unit, policy)
+        elif change.phase == Phase.KERNEL:
+            predicted[change] = (Action(ActionType.REBOOT),)
+        elif change.phase == Phase.ACCOUNT:
+            predicted[change] = policy.sshkey
+        else:
+            predicted[change] = action_for_file(change.path, policy)
+    return predicted

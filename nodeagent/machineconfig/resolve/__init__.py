@@ -1,0 +1,32 @@
+"""Resolves a rendered MachineConfig against one node: from names to ids, from sources to bytes, from units to links.
+
+Reads the node through `Node` and changes nothing. All problems are found before any is reported.
+"""
+
+from __future__ import annotations
+
+from nodeagent.errors import Rejected
+from nodeagent.machineconfig.applicable import inapplicable
+from nodeagent.machineconfig.applied import Applied
+from nodeagent.machineconfig.desired import Desired
+from nodeagent.machineconfig.node import Node
+from nodeagent.machineconfig.render import Rendered
+from nodeagent.machineconfig.resolve import account, kernel, storage, units
+from nodeagent.machineconfig.resolve.context import Context
+
+
+def resolve(rendered: Rendered, node: Node, applied: Applied, *, user: str, today: int) -> Desired:
+    """What `node` should have. `today` is in days since the epoch, for shadow(5).
+
+    Raises Rejected with every reason why the node cannot have it, Transient if a source is away.
+    """
+    context = Context(rendered, node, applied)
+    named = f"MachineConfig {rendered.name}"
+    context.problems += inapplicable(rendered.config, object=named, user=user, provenance=rendered.provenance)
+    storage.resolve(context)
+    declared_units = units.resolve(context)
+    declared_account = account.resolve(context, user, today)
+    declared_kernel, boot_menu = kernel.resolve(context)
+    if context.problems:
+        raise Rejected(context.problems)
+    return Desired(rendered.name, context.paths, declared_units, declared_account, declared_kernel, boot_menu)

@@ -1,0 +1,218 @@
+"""Systemd units: unit files, dropins, masks, and enablement as the links that `systemctl enable` would make.
+
+Enablement is resolved to links in /etc/systemd/system whether systemd runs there or not: links can be journalled,
+undone and compared like any other file, and systemd is asked afterwards whether it agrees. Where `enabled` is not
+declared, the node's presets decide for units that bring their own contents (systemd.preset(5)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from nodeagent.machineconfig.applied import Subject, Unit
+from nodeagent.machineconfig.desired import UNIT_DIRECTORY, Absent, File, Link
+from nodeagent.machineconfig.enablement import Preset, Presets, install, parse_presets, template_of
+from nodeagent.machineconfig.ignition import model
+from nodeagent.machineconfig.node import Node
+from nodeagent.machineconfig.resolve.context import Context
+from nodeagent.observed.files import FileType
+
+# Where systemd looks for unit files and presets, strongest first (systemd.unit(5), "System Unit Search Path").
+_UNIT_PATH = (
+    UNIT_DIRECTORY,
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+_PRESET_PATH = tuple(f"{base}/systemd/system-preset" for base in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
+_LINK_DIRECTORIES = (".wants", ".requires", ".upholds")
+_LIMIT = 1 << 20  # bytes of a unit or preset file
+_MASK = "/dev/null"
+
+
+def resolve(context: Context) -> dict[str, Unit]:
+    """Declare the paths of all units; returns what was decided for each unit, by name."""
+    declared = context.rendered.config.systemd.units
+    if not declared:
+        return {}
+    enabler = _Enabler(context, declared)
+    units = {}
+    for unit in declared:
+        _unit_file(context, unit)
+        for dropin in unit.dropins:
+            _dropin(context, unit, dropin)
+        enabled = enabler.decide(unit)
+        if enabled is not None:
+            enabler.enable(unit) if enabled else enabler.disable(unit)
+        units[unit.name] = Unit(enabled, unit.mask)
+    return units
+
+
+def _unit_file(context: Context, unit: model.Unit) -> None:
+    key, path = f"unit:{unit.name}", f"{UNIT_DIRECTORY}/{unit.name}"
+    uid, gid = context.node.owner
+    sources = context.sources(key)
+    if unit.mask:
+        masked = Link(subject=Subject.MASK, sources=sources, uid=uid, gid=gid, target=_MASK, unit=unit.name)
+        context.declare(path, masked, key)
+    elif unit.contents:
+        file = File(
+            subject=Subject.UNIT,
+            sources=sources,
+            mode=0o644,
+            uid=uid,
+            gid=gid,
+            data=unit.contents.encode(),
+            unit=unit.name,
+        )
+        context.declare(path, file, key)
+    elif unit.mask is False and context.node.states([path])[path].target == _MASK:
+        context.declare(path, Absent(subject=Subject.MASK, sources=sources, unit=unit.name), key)
+
+
+def _dropin(context: Context, unit: model.Unit, dropin: model.Dropin) -> None:
+    if not dropin.contents:
+        return  # empty contents clear a dropin of an earlier MachineConfig
+    key, path = f"dropin:{unit.name}/{dropin.name}", f"{UNIT_DIRECTORY}/{unit.name}.d/{dropin.name}"
+    uid, gid = context.node.owner
+    data = dropin.contents.encode()
+    sources = context.sources(key)
+    file = File(subject=Subject.DROPIN, sources=sources, mode=0o644, uid=uid, gid=gid, data=data, unit=unit.name)
+    context.declare(path, file, key)
+
+
+class _Enabler:
+    """Turns enabled and disabled into links that must, and must not, be there."""
+
+    def __init__(self, context: Context, declared: Iterable[model.Unit]) -> None:
+        self._context = context
+        self._texts = {unit.name: unit.contents for unit in declared if unit.contents}
+        self._dropin_texts = {
+            unit.name: {dropin.name: dropin.contents for dropin in unit.dropins if dropin.contents} for unit in declared
+        }
+        self._links = enablement_links(context.node)
+        self._presets: Presets | None = None
+
+    def decide(self, unit: model.Unit) -> bool | None:
+        """Whether the unit is to be enabled; None leaves its enablement alone."""
+        if unit.enabled is not None or not unit.contents or unit.mask:
+            return unit.enabled
+        verdict = self._rules().verdict(unit.name)
+        return None if verdict is Preset.IGNORE else verdict is Preset.ENABLE
+
+    def _rules(self) -> Presets:
+        if self._presets is None:
+            self._presets = parse_presets(_preset_files(self._context.node))
+        return self._presets
+
+    def enable(self, unit: model.Unit) -> None:
+        """Declare the links of the unit and of those that its Also= names."""
+        pending, seen = self._names(unit), set[str]()
+        while pending:
+            name = pending.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            pending += self._enable_one(unit, name)
+
+    def _names(self, unit: model.Unit) -> list[str]:
+        """What to enable: the unit, or the instances of a template that the presets name."""
+        if unit.enabled is None and unit.name.partition("@")[2].startswith("."):
+            return list(self._rules().instances(unit.name)) or [unit.name]
+        return [unit.name]
+
+    def _enable_one(self, unit: model.Unit, name: str) -> tuple[str, ...]:
+        key = f"unit:{unit.name}"
+        found = self._unit_file(name)
+        if found is None:
+            if not unit.mask:
+                message = f"there is no unit file for {name} on this node, so it cannot be enabled"
+                self._context.problem(key, "enabled", message, "give the unit contents, or install what brings it")
+            return ()
+        path, text = found
+        try:
+            installed = install(name, text, path, self._dropins(name))
+        except ValueError as error:
+            self._context.problem(key, "enabled", f"{path} cannot be read as a unit file: {error}")
+            return ()
+        for problem in installed.problems:
+            self._context.problem(key, "contents", problem)
+        uid, gid = self._context.node.owner
+        for link in installed.links:
+            declared = Link(
+                subject=Subject.ENABLEMENT,
+                sources=self._context.sources(key),
+                uid=uid,
+                gid=gid,
+                target=link.target,
+                unit=unit.name,
+            )
+            self._context.declare(link.path, declared, key)
+        return installed.also
+
+    def _dropins(self, name: str) -> list[str]:
+        """Texts of the unit's dropins, in the order in which systemd reads them; [Install] counts there too."""
+        texts = dict(self._dropin_texts.get(name, {}))
+        for directory in _UNIT_PATH:
+            for entry in self._context.node.entries(f"{directory}/{name}.d"):
+                if entry.endswith(".conf") and entry not in texts:
+                    texts[entry] = _text(self._context.node, f"{directory}/{name}.d/{entry}") or ""
+        return [text for _, text in sorted(texts.items())]
+
+    def _unit_file(self, name: str) -> tuple[str, str] | None:
+        """Path and text of the unit's file, or of its template; what the configuration brings comes first."""
+        for candidate in dict.fromkeys((name, template_of(name) or name)):
+            if candidate in self._texts:
+                return f"{UNIT_DIRECTORY}/{candidate}", self._texts[candidate]
+            for directory in _UNIT_PATH:
+                path = f"{directory}/{candidate}"
+                text = _text(self._context.node, path)
+                if text is not None:
+                    return path, text
+        return None
+
+    def disable(self, unit: model.Unit) -> None:
+        """Declare that no link to the unit may be there, wherever it was enabled."""
+        key = f"unit:{unit.name}"
+        absent = Absent(subject=Subject.ENABLEMENT, sources=self._context.sources(key), unit=unit.name)
+        for path in links_to(unit.name, self._links):
+            self._context.declare(path, absent, key)
+
+
+def enablement_links(node: Node) -> dict[str, str]:
+    """All links in /etc/systemd/system that enable units: path to target."""
+    entries = node.entries(UNIT_DIRECTORY)
+    directories = [f"{UNIT_DIRECTORY}/{name}" for name in entries if name.endswith(_LINK_DIRECTORIES)]
+    paths = [f"{UNIT_DIRECTORY}/{name}" for name in entries if not name.endswith((*_LINK_DIRECTORIES, ".d"))]
+    paths += [f"{directory}/{name}" for directory in directories for name in node.entries(directory)]
+    states = node.states(paths)
+    return {path: state.target for path, state in states.items() if state.type is FileType.LINK}
+
+
+def links_to(unit: str, links: Mapping[str, str]) -> list[str]:
+    """Paths of the links that enable `unit`: in a .wants directory under its name, or an alias that points at it."""
+    return sorted(path for path, target in links.items() if _enables(unit, path, target))
+
+
+def _enables(unit: str, path: str, target: str) -> bool:
+    directory, _, name = path.rpartition("/")
+    if directory != UNIT_DIRECTORY:
+        return name == unit or template_of(name) == unit
+    return name != unit and target.rpartition("/")[2] == unit
+
+
+def _text(node: Node, path: str) -> str | None:
+    """The text of a unit file; None if there is none, or if it is a link (masked, or an alias)."""
+    if node.states([path])[path].type is not FileType.FILE:
+        return None
+    data = node.read(path, _LIMIT)
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def _preset_files(node: Node) -> Iterable[tuple[str, str]]:
+    """All preset files, strongest directory first, as (path, text)."""
+    for directory in _PRESET_PATH:
+        for name in node.entries(directory):
+            if name.endswith(".preset"):  # one that is masked by a link hides its namesakes in weaker directories
+                yield f"{directory}/{name}", _text(node, f"{directory}/{name}") or ""
