@@ -39,7 +39,7 @@ class Workplace:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Workplace]:
-    """The node that `settings` describe; its state directory is made if it is missing."""
+    """The node that `settings` describe. Nothing is written, not even the state directory made, before it is locked."""
     with Tree(settings.root) as tree:
         store = Store(tree, settings.state_dir)
         try:
@@ -53,9 +53,12 @@ def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
     fetcher = Fetcher(store, settings.fetch.timeout, settings.fetch.max_bytes)
     node = LocalNode(tree, store, fetcher, systemd)
     effects = LocalEffects(tree, f"{store.path}/originals", systemd)
-    executor = Executor(Journal(store.descriptor), effects, node.boot)
     retention = Retention(settings.generations.keep, settings.generations.max_bytes)
-    job = Job(node, store, executor, settings.user, retention)
+
+    def executor() -> Executor:
+        return Executor(Journal(store.prepare()), effects, node.boot)
+
+    job = Job(node, store, effects.check, executor, settings.user, retention)
     return Workplace(settings, tree, store, node, systemd, job)
 
 

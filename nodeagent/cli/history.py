@@ -44,7 +44,8 @@ def history_command(arguments: argparse.Namespace) -> int:
         return 0
     for each in generations:
         mark = "*" if each.number == current else " "
-        print(f"{mark} {each.number:4}  {_when(each)}  {each.config}  {each.cause}  ({len(each.changes)} changes)")
+        changes = show.counted(len(each.changes), "change")
+        print(f"{mark} {each.number:4}  {_when(each)}  {each.config}  {each.cause}  ({changes})")
         if arguments.changes:
             print("".join(f"        {change}\n" for change in each.changes), end="")
     if not generations:

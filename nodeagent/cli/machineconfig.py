@@ -18,6 +18,7 @@ from nodeagent.engine.executor import Outcome, Result
 from nodeagent.errors import Broken, Problem, Rejected
 from nodeagent.machineconfig import baseline, inspection
 from nodeagent.machineconfig.drift import Drift, Finding, Ledger, response
+from nodeagent.machineconfig.following import LEDGER
 from nodeagent.machineconfig.job import Intent
 from nodeagent.machineconfig.proposal import Proposal
 from nodeagent.settings import Settings, load
@@ -177,7 +178,9 @@ def _tell(output: str, proposal: Proposal, outcome: Outcome) -> None:
     elif not proposal.plan:
         print(f"{proposal.applied.config}: nothing to do")
     else:
-        print(f"{proposal.applied.config}: {len(proposal.plan.changes)} changes applied{_reboot(outcome)}")
+        print(
+            f"{proposal.applied.config}: {show.counted(len(proposal.plan.changes), 'change')} applied{_reboot(outcome)}"
+        )
 
 
 def _reboot(outcome: Outcome) -> str:
@@ -210,7 +213,7 @@ def _drifts(place: Workplace, *, content: bool) -> tuple[Drift, ...]:
     paths = baseline.suspicious(place.node, applied, known)
     findings = inspection.look_at_paths(place.node, applied, paths)
     findings += inspection.look_at_rest(place.node, applied) + inspection.look_at_units(place.node, applied)
-    recorded = Ledger.decode(place.store.read("drift.json") or b"[]")
+    recorded = Ledger.decode(place.store.read(LEDGER) or b"[]")
     followed = {(each.finding.path, each.finding.kind): each for each in recorded.drifts}
     return tuple(followed.get((found.path, found.kind)) or _new(found, place.settings) for found in sorted(findings))
 

@@ -75,7 +75,7 @@ def plan_lines(proposal: Proposal, read: diff.Read, *, with_diffs: bool) -> Iter
     if not plan:
         yield f"{proposal.applied.config}: nothing to do"
         return
-    yield f"{proposal.applied.config}: {len(plan.steps)} changes"
+    yield f"{proposal.applied.config}: {counted(len(plan.steps), 'change')}"
     for change in plan.steps:
         yield from _change_lines(change, proposal, read, with_diffs)
     named = ", ".join(map(action_words, proposal.actions))
@@ -95,6 +95,11 @@ def _change_lines(change: Change, proposal: Proposal, read: diff.Read, with_diff
     yield paint(line, mark)
     if with_diffs and isinstance(change, WriteFile):
         yield from (paint(f"      {text}", text[:1]) for text in diff.lines(change, read))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 change`, `2 changes`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def action_words(action: Action) -> str:

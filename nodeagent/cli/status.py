@@ -10,7 +10,8 @@ from typing import Any
 from nodeagent import agent
 from nodeagent.cli import show
 from nodeagent.cli.machineconfig import Commands, settings_of
-from nodeagent.machineconfig.drift import Drift
+from nodeagent.machineconfig.drift import Drift, Ledger
+from nodeagent.machineconfig.following import LEDGER
 from nodeagent.settings.flags import add_flags
 from nodeagent.telemetry.status import read_status
 
@@ -32,18 +33,19 @@ def status_command(arguments: argparse.Namespace) -> int:
     with agent.opened(settings) as place:
         applied = place.job.applied()
         running = place.store.is_locked("daemon.lock")
+        recorded = Ledger.decode(place.store.read(LEDGER) or b"[]")
     job: Mapping[str, Any] = (document or {}).get("jobs", {}).get("machineconfig", {})
     view = {
         "node": settings.node_name,
         "daemon": "running" if running else "not running",
         "state": job.get("state", "Unknown") if running else "Unknown",
-        "reason": job.get("reason", "") if running else "the daemon is not running",
+        "reason": job.get("reason", "") if running else "the daemon is not running; `nodeagent verify` looks now",
         "config": applied.config,
         "desired": job.get("desired", ""),
         "generation": applied.generation,
         "held": applied.held,
         "pending": vars(applied.pending) if applied.pending else None,
-        "drift": job.get("drift", []),
+        "drift": [drift.facts() for drift in recorded.drifts],
         "watch": job.get("watch", []),
     }
     if arguments.output == "json":

@@ -88,10 +88,6 @@ class Executor:
         self._effects = effects
         self._boot = boot
 
-    def check(self, plan: Plan) -> None:
-        """Rejected, with every problem, if the node cannot take `plan`; nothing is touched."""
-        self._effects.check(plan.reversible)
-
     def execute(self, plan: Plan, transaction: str, progress: Callable[[Progress], None] = _silent) -> Outcome:
         """Carry out `plan` under the id `transaction` (ids sort by age).
 

@@ -44,7 +44,8 @@ class Fetcher:
                 self._store.remove(name)
         body = self._download(url, headers)
         accepted = accept(body)
-        self._store.write(name, body)
+        if self._store.prepared:  # a plan changes nothing, not even the cache
+            self._store.write(name, body)
         return accepted
 
     def _download(self, url: str, headers: Mapping[str, str]) -> bytes:

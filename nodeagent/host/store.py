@@ -23,15 +23,26 @@ _POLL = 0.05  # seconds between two tries for the lock
 
 
 class Store:
-    """The state directory `path` (a path in the tree), made if it is missing."""
+    """The state directory `path` (a path in the tree): read as it is, made by `prepare` before the first write."""
 
     def __init__(self, tree: Tree, path: str) -> None:
         self._tree = tree
         self.path = path
         self._observer = Observer(tree)
-        for name in ("", "/generations", "/originals", "/fetched"):
-            self._make(path + name)
-        self.descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tree.directory(path))
+        self._descriptor: int | None = None
+
+    def prepare(self) -> int:
+        """A descriptor of the directory, which is made if it is missing and must be ours alone; kept open."""
+        if self._descriptor is None:
+            for name in ("", "/generations", "/originals", "/fetched"):
+                self._make(self.path + name)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            self._descriptor = os.open(".", flags, dir_fd=self._tree.directory(self.path))
+        return self._descriptor
+
+    @property
+    def prepared(self) -> bool:
+        return self._descriptor is not None
 
     def _make(self, path: str) -> None:
         """Make a directory and its parents; the last one must be ours alone."""
@@ -57,7 +68,8 @@ class Store:
             raise Broken(f"{where} must belong to uid {os.geteuid()} with mode 0700: chown and chmod it, or move it")
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a state file; None if there is none."""
@@ -92,10 +104,18 @@ class Store:
     def is_locked(self, name: str) -> bool:
         """Whether a process holds the lock `name` right now."""
         try:
-            with self.locked(0, name):
-                return False
+            descriptor = os.open(
+                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._tree.directory(self.path)
+            )
+        except FileNotFoundError:
+            return False
+        try:
+            _lock(descriptor, 0, name)
         except Transient:
             return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def stamp(self, name: str) -> tuple[int, ...]:
         """What changes whenever a state file is replaced; () while there is none."""
@@ -106,7 +126,7 @@ class Store:
     def locked(self, seconds: float, name: str = "lock") -> Iterator[None]:
         """Hold the lock `name`; Transient if another process still holds it after `seconds`."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, 0o600, dir_fd=self.descriptor)
+        descriptor = os.open(name, flags, 0o600, dir_fd=self.prepare())
         try:
             _lock(descriptor, seconds, self._tree.outside(f"{self.path}/{name}"))
             yield

@@ -22,6 +22,7 @@ from nodeagent.machineconfig.provenance import Provenance, attribute
 _NAME_LIMIT: Final = 255  # bytes, NAME_MAX
 _PATH_LIMIT: Final = 4095  # bytes, PATH_MAX - 1
 _PERMISSIONS: Final = 0o777
+_VOLATILE: Final = "/run"
 _NOTHING: Final = Config()
 _FIXED: Final = (
     ("passwd", "groups", "group"),
@@ -79,6 +80,8 @@ def _path(path: str, place: Place) -> None:
     if longest > _NAME_LIMIT or len(path.encode()) > _PATH_LIMIT:
         message = f"is longer than Linux allows ({_NAME_LIMIT} bytes a name, {_PATH_LIMIT} a path)"
         place.problem(".path", message, "shorten it")
+    if path == _VOLATILE or path.startswith(f"{_VOLATILE}/"):
+        place.problem(".path", f"{path!r} is empty again after each boot", "use tmpfiles.d(5), or a path that stays")
 
 
 def _mode(mode: int | None, place: Place) -> None:

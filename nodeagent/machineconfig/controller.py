@@ -22,7 +22,7 @@ from nodeagent.machineconfig.applied import Applied, Pending
 from nodeagent.machineconfig.drift import Drift
 from nodeagent.machineconfig.following import Change, Follower
 from nodeagent.machineconfig.job import Intent, Job, without_paths
-from nodeagent.machineconfig.proposal import Proposal
+from nodeagent.machineconfig.proposal import STATE_FILE, Proposal
 
 NAME = "machineconfig"
 FORCE_FILE = "/run/machine-config-daemon-force"
@@ -94,6 +94,7 @@ class MachineConfigController:
         self._touched: set[str] = set()
         self._everything = True
         self._started = False
+        self._watched: Applied | None = None
         self._intent: Intent | None = None
         self._problem = ""  # why the sources cannot be used
         self._failure: tuple[str, State, str] | None = None  # config that failed, state, why
@@ -228,6 +229,9 @@ class MachineConfigController:
 
     def _look(self, touched: Collection[str], everything: bool, now: float) -> None:
         applied = self._job.applied()
+        if applied is not self._watched:  # somebody else has applied something: `nodeagent apply`, or a rollback
+            self._follower.settled()
+            self._watch(applied)
         if applied.generation == 0:
             self._due["sweep"] = self._due["content"] = now + self._periods.sweep
             return
@@ -267,9 +271,11 @@ class MachineConfigController:
             self._tell(self._follower.look_at_units(applied))
 
     def _watch(self, applied: Applied) -> None:
-        """Watch everything whose change may be drift, the sources and the force file."""
+        """Watch everything whose change may be drift, the sources, the force file and the agent's own state."""
+        self._watched = applied
         outside = self._around.outside
-        paths = [*inspection.paths(applied), *inspection.rest_paths(self._job.node, applied), FORCE_FILE]
+        paths = [*inspection.paths(applied), *inspection.rest_paths(self._job.node, applied)]
+        paths += [FORCE_FILE, f"{self._job.store.path}/{STATE_FILE}"]
         entries = [outside(path) for path in inspection.rest_directories(applied)]
         self._around.watch.watch([outside(path) for path in paths], [*entries, *self._around.sources])
 

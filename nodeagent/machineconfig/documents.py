@@ -18,6 +18,7 @@ import yaml
 
 SIZE_LIMIT: Final = 32 << 20  # bytes of one source
 ALIAS_LIMIT: Final = 4 << 20  # characters and values that the aliases of one source may expand to
+NODE_LIMIT: Final = 1 << 20  # values in the YAML of one source
 DEPTH_LIMIT: Final = 100
 _INTEGER_DIGITS: Final = 40
 
@@ -159,6 +160,7 @@ class _Composer:
     anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
     stack: list[_Collection] = field(default_factory=list)
     expanded: int = 0
+    nodes: int = 0
 
     def documents(self) -> Iterator[Any]:
         """The value of each document in turn; documents that hold nothing are left out."""
@@ -203,6 +205,9 @@ class _Composer:
         return value, size
 
     def _add(self, value: Any, size: int, anchor: str | None, event: yaml.Event) -> None:
+        self.nodes += 1
+        if self.nodes > NODE_LIMIT:
+            raise Unreadable(f"{_line(event)} exceeds {NODE_LIMIT} values; split the source, or write it as JSON")
         if anchor is not None:
             self.anchors[anchor] = (value, size)
         parent = self.stack[-1]

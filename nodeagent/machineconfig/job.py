@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from nodeagent.engine.executor import Executor, Outcome, Progress, Result
-from nodeagent.engine.plan import Plan
+from nodeagent.engine.plan import Change, Plan
 from nodeagent.errors import Broken, Problem, Rejected
 from nodeagent.machineconfig import history, inspection, policydocument
 from nodeagent.machineconfig.applied import Applied
@@ -75,13 +75,15 @@ class Job:
         self,
         node: Node,
         store: Store,
-        executor: Executor,
+        check: Callable[[Sequence[Change]], None],
+        executor: Callable[[], Executor],
         user: str,
         retention: Retention,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.node = node
         self.store = store
+        self._check = check
         self._executor = executor
         self._user = user
         self._retention = retention
@@ -198,20 +200,20 @@ class Job:
 
     def check(self, plan: Plan) -> None:
         """Rejected, with every problem, if the node cannot take the plan; nothing is touched."""
-        self._executor.check(plan)
+        self._check(plan.reversible)
 
     # -- doing --------------------------------------------------------------------------------------------------------
 
     def apply(self, plan: Plan, progress: Callable[[Progress], None]) -> Outcome:
         """Carry a plan out, then drop history that has expired."""
-        outcome = self._executor.execute(plan, f"{time.time_ns():020d}", progress)
+        outcome = self._executor().execute(plan, f"{time.time_ns():020d}", progress)
         if outcome.result is Result.APPLIED:
             self._expire()
         return outcome
 
     def recover(self) -> tuple[Outcome, ...]:
         """Finish or take back what an earlier process left half-done."""
-        return self._executor.recover()
+        return self._executor().recover()
 
     def _expire(self) -> None:
         current = self.applied().generation

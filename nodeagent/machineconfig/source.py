@@ -31,7 +31,7 @@ _SUFFIXES: Final = (*_JSON_SUFFIXES, ".yaml", ".yml")
 _NAME_LIMIT: Final = 253  # characters
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_LISTS: Final = {("v1", "List"), (api.VERSION, "MachineConfigList"), (api.VERSION, "MachineConfigurationList")}
+_LISTS: Final = (("v1", "List"), (api.VERSION, "MachineConfigList"), (api.VERSION, "MachineConfigurationList"))
 _KEYS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 _ENTRY: Final = re.compile(r".*\]")
 
@@ -228,7 +228,9 @@ def _head(found: _Object, place: Place) -> tuple[str, dict[str, object]]:
     for key in found.value:
         if key not in _KEYS:
             meant = codec.nearest(key, _KEYS, {})
-            place.warn(f".{key}", f"unknown key {key!r} is ignored" + (f"; did you mean {meant!r}?" if meant else ""))
+            place.warn(
+                codec.member(key), f"unknown key {key!r} is ignored" + (f"; did you mean {meant!r}?" if meant else "")
+            )
     metadata = _mapping(found.value.get("metadata"), place.at(".metadata"))
     labels = _mapping(metadata.get("labels"), place.at(".metadata.labels"))
     return _name(metadata.get("name"), place.at(".metadata.name")), labels

@@ -186,11 +186,16 @@ def _mismatch(expected: str, value: object, place: Place, advice: str = "") -> _
     return _WRONG
 
 
-def _unknown(cls: type, key: object, siblings: Mapping[str, object], place: Place) -> None:
+def member(key: str) -> str:
+    """One step of a JSON path: .key, or ['key'] where the key is no plain name."""
+    return f".{key}" if _IDENTIFIER.fullmatch(key) else f"[{key!r}]"
+
+
+def _unknown(cls: type, key: str, siblings: Mapping[str, object], place: Place) -> None:
     """Unknown keys are ignored by Ignition; one that stands where a required key is missing is a mistake."""
     plans = _plans(cls)
-    path = f".{key}" if isinstance(key, str) and _IDENTIFIER.fullmatch(key) else f"[{key!r}]"
-    meant = nearest(str(key), plans, getattr(cls, "mistakes", {}))
+    path = member(key)
+    meant = nearest(key, plans, getattr(cls, "mistakes", {}))
     if meant and plans[meant].required and meant not in siblings:
         place.problem(path, f"unknown key {key!r}, and {meant!r} is missing; did you mean {meant!r}?")
     else:

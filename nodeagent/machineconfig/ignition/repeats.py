@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from nodeagent.machineconfig.ignition.codec import json_key
@@ -17,15 +18,43 @@ def key_of(entry: Any) -> str:
 def validate(value: Any, place: Place) -> None:
     """Find every repeated entry below `value`, a dataclass of the model."""
     spaces: dict[str, dict[str, str]] = {}
-    for field in fields(value):
-        part, path = getattr(value, field.name), f".{json_key(field)}"
-        if isinstance(part, tuple) and part:
-            space = field.metadata["space"] or field.name
-            if not field.metadata["repeats"]:
-                _unique(part, path, place, spaces.setdefault(space, {}))
-            _below(part, path, place)
-        elif is_dataclass(part) and part != field.default:
-            validate(part, place.at(path))
+    cls: type = type(value)
+    for part in _parts(cls):
+        below = getattr(value, part.name)
+        if below == part.default:
+            continue
+        if not isinstance(below, tuple):
+            validate(below, place.at(part.path))
+            continue
+        if part.space:
+            _unique(below, part.path, place, spaces.setdefault(part.space, {}))
+        for index, entry in enumerate(below):
+            if not isinstance(entry, str):
+                validate(entry, place.at(f"{part.path}[{index}]"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A field that holds a list or an object; `space` is "" if its entries may repeat."""
+
+    name: str
+    path: str
+    default: object
+    space: str
+
+
+@cache
+def _parts(cls: type) -> tuple[_Part, ...]:
+    return tuple(
+        _Part(
+            field.name,
+            f".{json_key(field)}",
+            field.default,
+            "" if field.metadata.get("repeats") else field.metadata.get("space") or field.name,
+        )
+        for field in fields(cls)
+        if isinstance(field.default, tuple) or is_dataclass(field.default)
+    )
 
 
 def _unique(entries: tuple[Any, ...], path: str, place: Place, seen: dict[str, str]) -> None:
@@ -34,9 +63,3 @@ def _unique(entries: tuple[Any, ...], path: str, place: Place, seen: dict[str, s
         first = seen.setdefault(key_of(entry), here)
         if first is not here:
             place.problem(here, f"repeats what stands at {place.path}{first}", "remove one of them")
-
-
-def _below(entries: tuple[Any, ...], path: str, place: Place) -> None:
-    for index, entry in enumerate(entries):
-        if is_dataclass(entry):
-            validate(entry, place.at(f"{path}[{index}]"))

@@ -40,7 +40,7 @@ def parse(text: str) -> URL:
     if scheme is None:
         raise ValueError("the URL has no scheme")
     rest, _, fragment = text[scheme.end() :].partition("#")
-    if _CONTROL.search(rest):
+    if not rest.isprintable() and _CONTROL.search(rest):
         raise ValueError("the URL holds a control character or a newline")
     rest, _, query = rest.partition("?")
     opaque = "" if rest.startswith("/") else rest
