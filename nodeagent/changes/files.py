@@ -251,7 +251,7 @@ class Undo(StrEnum):
     UNLINK = "unlink"  # drop `path`, and `aside` if it is still there
     RESTORE = "restore"  # move `aside` back to `path`
     RMDIR = "rmdir"  # remove the directory `path` if it is empty
-    MKDIR = "mkdir"  # make the directory `path` again
+    LATER = "later"  # nothing yet: an empty directory goes last, when nothing can fail any more
     METADATA = "metadata"  # set mode and owner back
     NOTHING = "nothing"
 
@@ -290,7 +290,7 @@ def inverse(change: FileChange, aside: str) -> Inverse:
         case WriteFile() | MakeLink():
             undo = Undo.UNLINK if change.before.type is FileType.ABSENT else Undo.SWAP
         case RemovePath(before=FileState(type=FileType.DIRECTORY)):
-            undo, aside = Undo.MKDIR, ""
+            undo, aside = Undo.LATER, ""
         case RemovePath():
             undo = Undo.RESTORE
         case MakeDirectory():

@@ -137,6 +137,7 @@ class Executor:
     def _finish(self, opened: Transaction, inverses: Sequence[Facts]) -> None:
         opened.append({"at": "done"})
         self._effects.discard(inverses)
+        self._effects.settle()  # the journal must not go before what it would have us drop again
         opened.close()
 
     def _take_back(

@@ -75,12 +75,16 @@ class FileEffects:
                 self._undo(undone)
 
     def discard(self, inverses: Sequence[Mapping[str, Any]]) -> None:
-        """Drop everything that still stands aside."""
-        for facts in inverses:
-            kept = Inverse.from_facts(facts)
+        """Drop everything that still stands aside, then the directories that were to go."""
+        undone = [Inverse.from_facts(facts) for facts in inverses]
+        for kept in undone:
             if kept.aside:
                 with _named(kept.path), _as(kept.actor), contextlib.suppress(FileNotFoundError):
                     self._drop(kept.path, kept.aside)
+        for gone in undone:
+            if gone.undo is Undo.LATER:
+                with _named(gone.path), _as(gone.actor):
+                    self._remove_directory(gone)
 
     def settle(self) -> None:
         """Return once everything touched has reached stable storage."""
@@ -185,13 +189,11 @@ class FileEffects:
         _expect(change, os.stat(aside, dir_fd=parent, follow_symlinks=False))
 
     def _take_away(self, change: RemovePath, aside: str) -> None:
+        if change.before.type is FileType.DIRECTORY:
+            return  # only once the files that stood in it are not even aside any more
         directory, name = split(change.path)
         parent = self._tree.directory(directory)
         self._barrier.note(change.path)
-        if change.before.type is FileType.DIRECTORY:
-            with _unless_in_use():
-                os.rmdir(name, dir_fd=parent)
-            return
         rename(parent, name, aside, RENAME_NOREPLACE)
         _expect(change, os.stat(aside, dir_fd=parent, follow_symlinks=False))
 
@@ -223,7 +225,7 @@ class FileEffects:
             Undo.UNLINK: self._unlink,
             Undo.RESTORE: self._put_back,
             Undo.RMDIR: self._remove_directory,
-            Undo.MKDIR: self._remake_directory,
+            Undo.LATER: lambda _: None,
             Undo.METADATA: self._reset_metadata,
             Undo.NOTHING: lambda _: None,
         }
@@ -270,11 +272,6 @@ class FileEffects:
             os.rmdir(name, dir_fd=self._tree.directory(directory))
         self._tree.forget()
         self._barrier.note(undone.path)
-
-    def _remake_directory(self, undone: Inverse) -> None:
-        if self._observer.stat(undone.path) is None:
-            before = undone.before
-            self._make_directory(undone.path, before.mode, before.uid, before.gid)
 
     def _reset_metadata(self, undone: Inverse) -> None:
         state = self._observer.stat(undone.path)

@@ -62,4 +62,4 @@ def _unique(entries: tuple[Any, ...], path: str, place: Place, seen: dict[str, s
         here = f"{path}[{index}]"
         first = seen.setdefault(key_of(entry), here)
         if first is not here:
-            place.problem(here, f"repeats what stands at {place.path}{first}", "remove one of them")
+            place.problem(here, f"repeats {(place.path + first)[1:]}", "remove one of them")
