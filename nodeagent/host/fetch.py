@@ -49,24 +49,13 @@ class Fetcher:
         return accepted
 
     def _download(self, url: str, headers: Mapping[str, str]) -> bytes:
-        import http.client  # noqa: PLC0415 - 8 MiB that only a node with https sources pays for
-        import urllib.request  # noqa: PLC0415
+        from nodeagent.host import https  # noqa: PLC0415 - 8 MiB that only a node with https sources pays for
 
-        opener = urllib.request.OpenerDirector()
-        for handler in (
-            urllib.request.HTTPSHandler(),
-            urllib.request.HTTPRedirectHandler(),
-            urllib.request.HTTPErrorProcessor(),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.ProxyHandler(),
-        ):
-            opener.add_handler(handler)
-        request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - no handler but https is there
         deadline = time.monotonic() + self._timeout
         try:
-            with opener.open(request, timeout=self._timeout) as response:
+            with https.get(url, dict(headers), self._timeout) as response:
                 return self._read(response, deadline, url)
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             raise Transient(f"{url}: cannot be fetched: {error}") from error
 
     def _read(self, response: http.client.HTTPResponse, deadline: float, url: str) -> bytes:

@@ -79,7 +79,7 @@ def propose(desired: Desired, applied: Applied, policy: Policy, situation: Situa
     found = difference(desired, applied, situation.observed, situation.originals, situation.owner)
     changed = _changed(found.changes, found.entries, applied, desired)
     taken = actions(replace(changed, force=purpose.reboot), policy)
-    after = replace(_after(desired, applied, found, purpose), foreign_dropins=_foreign(desired, applied, situation))
+    after = _after(desired, applied, found, purpose, situation)
     forward, final = _forward(found.changes, changed, taken, desired, situation)
     if final is not None:
         after = replace(after, pending=Pending(situation.boot, final.why, situation.now))
@@ -89,7 +89,7 @@ def propose(desired: Desired, applied: Applied, policy: Policy, situation: Situa
     return Proposal(plan, after, taken, _predict(found.changes, found.entries, applied, policy))
 
 
-def _after(desired: Desired, applied: Applied, found: Difference, purpose: Purpose) -> Applied:
+def _after(desired: Desired, applied: Applied, found: Difference, purpose: Purpose, situation: Situation) -> Applied:
     same = replace(
         applied,
         config=desired.config,
@@ -99,10 +99,17 @@ def _after(desired: Desired, applied: Applied, found: Difference, purpose: Purpo
         kernel=desired.kernel,
         removed=found.removed,
         held=purpose.held,
+        pending=_still_pending(applied.pending, situation.boot),
+        foreign_dropins=_foreign(desired, applied, situation),
     )
     if same == applied:
         return applied
     return same if desired.config == applied.config else replace(same, generation=purpose.generation)
+
+
+def _still_pending(pending: Pending | None, boot: str) -> Pending | None:
+    """A reboot is pending until the node has another boot id; the plan then makes sure of the rest."""
+    return pending if pending is not None and pending.boot == boot else None
 
 
 def _foreign(desired: Desired, applied: Applied, situation: Situation) -> tuple[str, ...]:
