@@ -34,6 +34,9 @@ class Phase:
     REBOOT = 11
 
 
+_WITH_MODE = (FileType.FILE, FileType.DIRECTORY)
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """The user in whose name a path is read and written: file-system checks are made with these ids."""
@@ -55,12 +58,13 @@ class Trace:
 
     @classmethod
     def of(cls, state: FileState) -> Trace:
-        return cls(state.type, state.mode, state.uid, state.gid, state.digest, state.target)
+        mode = state.mode if state.type in _WITH_MODE else 0  # a link has none of its own
+        return cls(state.type, mode, state.uid, state.gid, state.digest, state.target)
 
     def facts(self) -> dict[str, Any]:
         """JSON form; holds only what the type has."""
         facts: dict[str, Any] = {"type": str(self.type)}
-        if self.type in (FileType.FILE, FileType.DIRECTORY):
+        if self.type in _WITH_MODE:
             facts["mode"] = f"{self.mode:04o}"
         if self.type is not FileType.ABSENT:
             facts |= {"uid": self.uid, "gid": self.gid}
@@ -108,12 +112,17 @@ class _PathChange:
     def describe(self) -> str:
         return f"{self.verb} {_NOUNS[self.after.type]} {self.path}"
 
+    @property
+    def size(self) -> int:
+        """Bytes of the regular file that the change leaves."""
+        return self.before.size
+
     def facts(self) -> dict[str, Any]:
         facts = {
             "change": type(self).__name__,
             "path": self.path,
             "before": Trace.of(self.before).facts() | _size(self.before.type, self.before.size),
-            "after": self.after.facts() | _size(self.after.type, len(getattr(self, "data", b""))),
+            "after": self.after.facts() | _size(self.after.type, self.size),
         }
         if self.sources:
             facts["sources"] = list(self.sources)
@@ -124,6 +133,10 @@ class _PathChange:
 
 def _size(kind: FileType, size: int) -> dict[str, int]:
     return {"size": size} if kind is FileType.FILE else {}
+
+
+def _xattrs(xattrs: tuple[tuple[str, bytes], ...]) -> dict[str, dict[str, str]]:
+    return {"xattrs": {name: value.hex() for name, value in xattrs}} if xattrs else {}
 
 
 _NOUNS = {
@@ -151,8 +164,15 @@ class WriteFile(_PathChange):
         return hashlib.sha256(self.data).hexdigest()
 
     @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
     def after(self) -> Trace:
         return Trace(FileType.FILE, self.mode, self.uid, self.gid, self.digest)
+
+    def facts(self) -> dict[str, Any]:
+        return super().facts() | _xattrs(self.xattrs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,10 +187,14 @@ class MakeLink(_PathChange):
     phase: int = Phase.LINK
 
     @property
+    def size(self) -> int:
+        return self.linked.size
+
+    @property
     def after(self) -> Trace:
         if self.hard:
             return Trace.of(self.linked)
-        return Trace(FileType.LINK, 0o777, self.uid, self.gid, target=self.target)
+        return Trace(FileType.LINK, 0, self.uid, self.gid, target=self.target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +223,9 @@ class SetMetadata(_PathChange):
     @property
     def after(self) -> Trace:
         return Trace(self.before.type, self.mode, self.uid, self.gid, self.before.digest)
+
+    def facts(self) -> dict[str, Any]:
+        return super().facts() | _xattrs(self.xattrs)
 
     def describe(self) -> str:
         return f"set mode and owner of {_NOUNS[self.before.type]} {self.path}"
@@ -251,8 +278,8 @@ class Undo(StrEnum):
     UNLINK = "unlink"  # drop `path`, and `aside` if it is still there
     RESTORE = "restore"  # move `aside` back to `path`
     RMDIR = "rmdir"  # remove the directory `path` if it is empty
+    METADATA = "metadata"  # set mode, owner and attributes back
     LATER = "later"  # nothing yet: an empty directory goes last, when nothing can fail any more
-    METADATA = "metadata"  # set mode and owner back
     NOTHING = "nothing"
 
 
@@ -261,7 +288,8 @@ class Inverse:
     """The journalled inverse of one change: enough to take it back in another process, after a power cut.
 
     `aside` is the name beside `path` under which the new state waits until it is put in place, and under which the
-    old state waits afterwards; "" where nothing is put aside.
+    old state waits afterwards; "" where nothing is put aside. `inode` is that of the old state (0 if there was none);
+    it only breaks ties, since not every file system keeps inode numbers. `xattrs` are the attributes to set back.
     """
 
     undo: Undo
@@ -270,33 +298,48 @@ class Inverse:
     after: Trace
     aside: str = ""
     actor: Actor | None = None
+    inode: int = 0
+    xattrs: tuple[tuple[str, bytes], ...] = ()
 
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"undo": str(self.undo), "path": self.path}
-        facts |= {"before": self.before.facts(), "after": self.after.facts(), "aside": self.aside}
+        facts |= {"before": self.before.facts(), "after": self.after.facts(), "aside": self.aside, "inode": self.inode}
+        facts |= _xattrs(self.xattrs)
         return facts if self.actor is None else facts | {"actor": [self.actor.uid, self.actor.gid]}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Inverse:
         actor = Actor(*facts["actor"]) if "actor" in facts else None
         before, after = Trace.from_facts(facts["before"]), Trace.from_facts(facts["after"])
-        return cls(Undo(facts["undo"]), facts["path"], before, after, facts["aside"], actor)
+        xattrs = tuple((name, bytes.fromhex(value)) for name, value in facts.get("xattrs", {}).items())
+        return cls(Undo(facts["undo"]), facts["path"], before, after, facts["aside"], actor, facts["inode"], xattrs)
 
 
 def inverse(change: FileChange, aside: str) -> Inverse:
     """The inverse of `change`, whose new or old state waits under the name `aside` beside the path."""
-    before, after = Trace.of(change.before), change.after
+    before = change.before
+    undo = _undo(change)
+    return Inverse(
+        undo,
+        change.path,
+        Trace.of(before),
+        change.after,
+        aside if undo in (Undo.SWAP, Undo.UNLINK, Undo.RESTORE) else "",
+        change.actor,
+        before.identity[1] if before.identity else 0,
+        before.xattrs if undo is Undo.METADATA else (),
+    )
+
+
+def _undo(change: FileChange) -> Undo:
     match change:
         case WriteFile() | MakeLink():
-            undo = Undo.UNLINK if change.before.type is FileType.ABSENT else Undo.SWAP
-        case RemovePath(before=FileState(type=FileType.DIRECTORY)):
-            undo, aside = Undo.LATER, ""
+            return Undo.UNLINK if change.before.type is FileType.ABSENT else Undo.SWAP
         case RemovePath():
-            undo = Undo.RESTORE
+            return Undo.LATER if change.before.type is FileType.DIRECTORY else Undo.RESTORE
         case MakeDirectory():
-            undo, aside = Undo.RMDIR, ""
+            return Undo.RMDIR
         case SetMetadata():
-            undo, aside = Undo.METADATA, ""
+            return Undo.METADATA
         case KeepOriginal():
-            undo, aside = Undo.NOTHING, ""
-    return Inverse(undo, change.path, before, after, aside, change.actor)
+            return Undo.NOTHING
