@@ -21,7 +21,7 @@ from nodeagent.machineconfig import inspection
 from nodeagent.machineconfig.applied import Applied, Pending
 from nodeagent.machineconfig.drift import Drift
 from nodeagent.machineconfig.following import Change, Follower
-from nodeagent.machineconfig.job import Intent, Job, without_paths
+from nodeagent.machineconfig.job import Intent, Job
 from nodeagent.machineconfig.proposal import STATE_FILE, Proposal
 
 NAME = "machineconfig"
@@ -259,9 +259,7 @@ class MachineConfigController:
             return
         paths = {drift.finding.path for drift in drifts}
         with self._around.lock():
-            intent = replace(self._job.intent_of(applied.generation), force=True)
-            plan = without_paths(self._job.propose(intent).plan, paths)
-            outcome = self._job.apply(plan, _unwatched)
+            outcome = self._job.apply(self._job.remedy(paths), _unwatched)
         self._follower.remedied(paths)
         self._follower.settled()
         if outcome.result is not Result.UNDONE:

@@ -7,7 +7,7 @@ command line and the daemon can take turns under the lock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from nodeagent.machineconfig.disruption import Policy
 from nodeagent.machineconfig.history import Generation
 from nodeagent.machineconfig.node import Node
 from nodeagent.machineconfig.planner import paths_of_interest
-from nodeagent.machineconfig.proposal import STATE_FILE, Proposal, Purpose, Situation, propose, state_file
+from nodeagent.machineconfig.proposal import STATE_FILE, Proposal, Purpose, Situation, propose, remedy, state_file
 from nodeagent.machineconfig.render import EMPTY, Rendered
 from nodeagent.machineconfig.resolve import resolve
 
@@ -198,6 +198,13 @@ class Job:
         intent = self.intent_of(number)
         return replace(intent, cause=f"rollback to generation {number}", held=applied.config)
 
+    def remedy(self, paths: Collection[str]) -> Plan:
+        """Plan to put single drifted paths right, as the current generation declares them."""
+        applied = self.applied()
+        intent = self.intent_of(applied.generation)
+        desired = replace(self.resolve(intent.rendered, applied), unwanted=inspection.unwanted(self.node, applied))
+        return remedy(desired, applied, intent.policy, self._situation(desired, applied, intent.policy), paths)
+
     def check(self, plan: Plan) -> None:
         """Rejected, with every problem, if the node cannot take the plan; nothing is touched."""
         self._check(plan.reversible)
@@ -235,10 +242,3 @@ class Job:
             raise Broken(f"the node has rebooted into {applied.config}, but differs from it: {named}")
         self.store.write(STATE_FILE, replace(applied, pending=None).encode())
         return True
-
-
-def without_paths(plan: Plan, keep: Iterable[str]) -> Plan:
-    """The part of a plan that concerns the paths in `keep`, with nothing that reboots the node."""
-    wanted = set(keep)
-    changes = [change for change in plan.changes if getattr(change, "path", None) in wanted or not change.reversible]
-    return Plan.of(changes, compensations=plan.compensations)

@@ -6,7 +6,7 @@ whatever the policy says, since nothing else would be true of the node until the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nodeagent.changes.boot import RegenerateBootMenu
@@ -83,10 +83,27 @@ def propose(desired: Desired, applied: Applied, policy: Policy, situation: Situa
     forward, final = _forward(found.changes, changed, taken, desired, situation)
     if final is not None:
         after = replace(after, pending=Pending(situation.boot, final.why, situation.now))
-    changes: list[Change] = [*found.changes, *forward]
-    records = () if after == applied else (_record(after, situation),)
-    plan = Plan.of(changes, records=records, compensations=_compensations(forward, situation), final=final)
+    plan = Plan.of(
+        [*found.changes, *forward],
+        records=() if after == applied else (_record(after, situation),),
+        compensations=_compensations(forward, situation),
+        final=final,
+    )
     return Proposal(plan, after, taken, _predict(found.changes, found.entries, applied, policy))
+
+
+def remedy(desired: Desired, applied: Applied, policy: Policy, situation: Situation, paths: Collection[str]) -> Plan:
+    """Plan to put single drifted paths right, and the actions that follow them; never a reboot.
+
+    A unit ("unit:<name>") is put right by having systemd read its files again.
+    """
+    found = difference(desired, applied, situation.observed, situation.originals, situation.owner)
+    chosen = tuple(change for change in found.changes if change.path in paths)
+    changed = _changed(chosen, found.entries, applied, desired)
+    forward, _ = _forward(chosen, changed, actions(changed, policy), desired, situation)
+    if situation.running and any(path.startswith("unit:") for path in paths):
+        forward.append(DaemonReload())
+    return Plan.of([*chosen, *forward], compensations=_compensations(forward, situation))
 
 
 def _after(desired: Desired, applied: Applied, found: Difference, purpose: Purpose, situation: Situation) -> Applied:
