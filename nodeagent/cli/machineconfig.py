@@ -36,6 +36,11 @@ def register(commands: Commands) -> None:
     render = commands.add_parser("render", help="merge MachineConfigs and print the rendered one")
     _sources(render, required=True)
     render.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml", help="form of the output")
+    render.add_argument(
+        "--provenance",
+        action="store_true",
+        help="print instead which MachineConfigs each path, unit and key comes from",
+    )
     add_flags(render, "pool")
     render.set_defaults(run=render_command)
 
@@ -100,6 +105,8 @@ def render_command(arguments: argparse.Namespace) -> int:
     intent, warnings = _intent(arguments, settings)
     show.warn(warnings)
     document = intent.rendered.document()
+    if arguments.provenance:
+        document = {key: list(names) for key, names in sorted(intent.rendered.provenance.items())}
     if arguments.output == "json":
         print(json.dumps(document, indent=2))
     else:

@@ -226,6 +226,13 @@ def test_render_prints_the_merge_as_yaml_and_json(node: Node) -> None:
     assert as_json.json["spec"]["config"]["storage"]["files"][0]["mode"] == 0o600
 
 
+def test_render_tells_which_machineconfig_each_part_comes_from(node: Node) -> None:
+    node.declare("50-chrony", machine_config("50-chrony", CHRONY))
+    node.declare("60-chrony", machine_config("60-chrony", CHRONY, ("/etc/other", "x")))
+    printed = node.run("render", node.source, "--provenance", "-o", "json")
+    assert printed.json == {"file:/etc/chrony.conf": ["50-chrony", "60-chrony"], "file:/etc/other": ["60-chrony"]}
+
+
 def test_the_same_sources_render_to_the_same_name_in_any_order(node: Node) -> None:
     node.declare("a", machine_config("50-a", ("/etc/a", "x")))
     node.declare("b", machine_config("60-b", ("/etc/b", "x")))
