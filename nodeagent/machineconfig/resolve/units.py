@@ -67,8 +67,16 @@ def _unit_file(context: Context, unit: model.Unit) -> None:
             unit=unit.name,
         )
         context.declare(path, file, key)
-    elif unit.mask is False and context.node.states([path])[path].target == _MASK:
+    elif unit.mask is False and _masked_by_others(context, path):
         context.declare(path, Absent(subject=Subject.MASK, sources=sources, unit=unit.name), key)
+
+
+def _masked_by_others(context: Context, path: str) -> bool:
+    """Whether a mask stands at the path that somebody else put there; our own goes by itself, with what it hid back."""
+    entry = context.applied.entries.get(path)
+    if entry is None:
+        return context.node.states([path])[path].target == _MASK
+    return entry.original is not None and entry.original.trace.target == _MASK
 
 
 def _dropin(context: Context, unit: model.Unit, dropin: model.Dropin) -> None:
