@@ -6,7 +6,7 @@ whatever the policy says, since nothing else would be true of the node until the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nodeagent.changes.boot import RegenerateBootMenu
@@ -144,7 +144,7 @@ def _changed(
     """What the disruption policy wants to know."""
     files, units, ssh, kernel = set[str](), set[str](), False, desired.kernel != applied.kernel
     for change in changes:
-        if isinstance(change, KeepOriginal):
+        if _incidental(change, entries, applied):
             continue
         unit = _unit_of(change.path, entries, applied)
         if unit:
@@ -156,6 +156,21 @@ def _changed(
         else:
             files.add(change.path)
     return Changed(files=tuple(sorted(files)), units=tuple(sorted(units)), ssh=ssh, kernel_arguments=kernel)
+
+
+def _incidental(change: FileChange, entries: Mapping[str, Entry], applied: Applied) -> bool:
+    """Whether a change only serves another one: an original that is kept, a directory for what is declared in it."""
+    entry = entries.get(change.path) or applied.entries.get(change.path)
+    return isinstance(change, KeepOriginal) or (entry is not None and entry.subject is Subject.PARENT)
+
+
+def _counting(changes: Sequence[FileChange], entries: Mapping[str, Entry], applied: Applied) -> Iterator[FileChange]:
+    """The changes that a policy is about: not copies of originals, not directories that others only stand in."""
+    for change in changes:
+        entry = entries.get(change.path) or applied.entries.get(change.path)
+        parent = entry is not None and entry.subject is Subject.PARENT
+        if not parent and not isinstance(change, KeepOriginal):
+            yield change
 
 
 def _unit_of(path: str, entries: Mapping[str, Entry], applied: Applied) -> str:
@@ -235,7 +250,7 @@ def _predict(
     """The actions that each single change asks for, for people to see which one causes the reboot."""
     predicted: dict[Change, tuple[Action, ...]] = {}
     for change in changes:
-        if isinstance(change, KeepOriginal):
+        if _incidental(change, entries, applied):
             continue
         unit = _unit_of(change.path, entries, applied)
         if unit:
