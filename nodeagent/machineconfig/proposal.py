@@ -6,7 +6,7 @@ whatever the policy says, since nothing else would be true of the node until the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nodeagent.changes.boot import RegenerateBootMenu
@@ -162,15 +162,6 @@ def _incidental(change: FileChange, entries: Mapping[str, Entry], applied: Appli
     """Whether a change only serves another one: an original that is kept, a directory for what is declared in it."""
     entry = entries.get(change.path) or applied.entries.get(change.path)
     return isinstance(change, KeepOriginal) or (entry is not None and entry.subject is Subject.PARENT)
-
-
-def _counting(changes: Sequence[FileChange], entries: Mapping[str, Entry], applied: Applied) -> Iterator[FileChange]:
-    """The changes that a policy is about: not copies of originals, not directories that others only stand in."""
-    for change in changes:
-        entry = entries.get(change.path) or applied.entries.get(change.path)
-        parent = entry is not None and entry.subject is Subject.PARENT
-        if not parent and not isinstance(change, KeepOriginal):
-            yield change
 
 
 def _unit_of(path: str, entries: Mapping[str, Entry], applied: Applied) -> str:
