@@ -91,6 +91,11 @@ class MachineConfig:
     at: str = "$.spec.config"
 
     @property
+    def bare(self) -> bool:
+        """Whether it was written as an Ignition config by itself."""
+        return self.at == "$"
+
+    @property
     def object(self) -> str:
         """What a person would open to mend it."""
         return object_name(MACHINE_CONFIG, self.name, self.origin)

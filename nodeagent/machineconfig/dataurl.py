@@ -62,7 +62,7 @@ def _base64(data: str) -> bytes:
 def _text(data: str) -> bytes:
     forbidden = _FORBIDDEN.search(data)
     if forbidden:
-        message = f"malformed data URL: character {forbidden[0]!a} at {forbidden.start()} of the data must be escaped"
+        message = f"malformed data URL: character {forbidden.start() + 1} of the data must be escaped"
         raise ValueError(message)
     if _BAD_ESCAPE.search(data):
         raise ValueError("malformed data URL: the data holds a % without two hexadecimal digits")

@@ -17,8 +17,8 @@ from typing import Any, Final
 import yaml
 
 SIZE_LIMIT: Final = 32 << 20  # bytes of one source
-ALIAS_LIMIT: Final = 4 << 20  # characters and values that the aliases of one source may expand to
-NODE_LIMIT: Final = 1 << 20  # values in the YAML of one source
+ALIAS_LIMIT: Final = 1 << 20  # characters and values that the aliases of one source may expand to
+NODE_LIMIT: Final = 1 << 18  # values in the YAML of one source
 DEPTH_LIMIT: Final = 100
 _INTEGER_DIGITS: Final = 40
 
@@ -39,6 +39,7 @@ _NUMBERS: Final[tuple[tuple[re.Pattern[str], Callable[[str], float]], ...]] = (
     (re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"), lambda text: float(text.replace(".", ""))),
 )
 
+_LAID_OUT: Final = str.maketrans("", "", "\n\t")
 _TAGS: Final = {
     "tag:yaml.org,2002:str": str,
     "tag:yaml.org,2002:map": dict,
@@ -84,8 +85,15 @@ class _TextDumper(_Dumper):  # type: ignore[misc] # chosen at run time: libyaml'
         return True
 
     def represent_string(self, text: str) -> Any:
-        style = "|" if "\n" in text else None if isinstance(_plain(text), str) else "'"
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text))
+
+
+def _style(text: str) -> str | None:
+    if not text.translate(_LAID_OUT).isprintable():
+        return '"'  # escapes what readers may take for a line break, or drop
+    if "\n" in text:
+        return "|"
+    return None if isinstance(_plain(text), str) else "'"
 
 
 _TextDumper.add_representer(str, _TextDumper.represent_string)
@@ -223,7 +231,7 @@ class _Composer:
     def _key(self, value: Any, parent: _Collection, event: yaml.Event) -> str:
         if not isinstance(value, str):
             raise Unreadable(f"{_line(event)} has a key that is no string; put it in quotes")
-        if value == "<<":
+        if value == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
             raise Unreadable(f"{_line(event)} has a merge key (<<), which YAML 1.2 has not; write the keys out")
         if value in parent.value:
             raise Unreadable(f"{_line(event)}: key {value!r} stands twice in one object; remove one of them")

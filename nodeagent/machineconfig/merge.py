@@ -1,8 +1,9 @@
 """Many MachineConfigs merged into one config, and which of them each part of it came from. Pure.
 
 MachineConfigs of role worker come first, then the others, both in bytewise order of their names; a later one wins.
-Files overwrite what stands at their path unless they say otherwise. Whether the outcome is valid is told beside it: two
-valid configs can make an invalid one.
+A file overwrites what stands at its path unless it says otherwise; only one without contents of its own that no more
+than Ignition configs by themselves declare is left to Ignition's default, which is to adopt what is there. Whether the
+outcome is valid is told beside it: two valid configs can make an invalid one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def merge(configs: Sequence[MachineConfig]) -> Merged:
     """`configs` merged, with every problem and warning of the outcome."""
     ordered = sorted(configs, key=lambda one: (one.role != _WORKER, one.name.encode()))
     declared = [one.config for one in ordered if one.config is not None]
-    config = _with_defaults(combine(declared)) if declared else BLANK
+    config = _with_defaults(combine(declared), ordered) if declared else BLANK
     provenance = trace(ordered)
     problems, warnings = attribute(
         [*validation.findings(config).found, *_stale_hashes(ordered, config)],
@@ -52,16 +53,19 @@ def merge(configs: Sequence[MachineConfig]) -> Merged:
     return Merged(config, kernel_arguments, order, provenance, problems, warnings)
 
 
-def _with_defaults(config: Config) -> Config:
-    files = tuple(_with_default(file) for file in config.storage.files)
+def _with_defaults(config: Config, ordered: Sequence[MachineConfig]) -> Config:
+    wrapped = {file.path for one in ordered if one.config and not one.bare for file in one.config.storage.files}
+    files = tuple(_with_default(file, file.path in wrapped) for file in config.storage.files)
     return replace(config, storage=replace(config.storage, files=files))
 
 
-def _with_default(file: File) -> File:
-    contents = file.contents
+def _with_default(file: File, wrapped: bool) -> File:
+    contents, overwrite = file.contents, file.overwrite
     if contents.compression == "":
         contents = replace(contents, compression=None)
-    return replace(file, overwrite=file.overwrite is not False, contents=contents)
+    if overwrite is None and (wrapped or contents.source is not None):
+        overwrite = True
+    return replace(file, overwrite=overwrite, contents=contents)
 
 
 def _stale_hashes(ordered: Sequence[MachineConfig], merged: Config) -> Iterator[Finding]:

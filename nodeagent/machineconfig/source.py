@@ -31,6 +31,7 @@ _SUFFIXES: Final = (*_JSON_SUFFIXES, ".yaml", ".yml")
 _NAME_LIMIT: Final = 253  # characters
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_FOREIGN: Final = re.compile(r"[^a-z0-9]+")
 _LISTS: Final = (("v1", "List"), (api.VERSION, "MachineConfigList"), (api.VERSION, "MachineConfigurationList"))
 _KEYS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 _ENTRY: Final = re.compile(r".*\]")
@@ -101,13 +102,13 @@ class _Loader:
         if not found:
             self.problems.append(Problem(origin, "", "holds no document", "write one, or remove the file"))
         for index, value in enumerate(found, 1):
-            self._document(value, origin if len(found) == 1 else f"{origin}, document {index}", _stem(origin))
+            self._document(value, origin if len(found) == 1 else f"{origin}, document {index}", _name_after(origin))
 
-    def _document(self, value: object, origin: str, stem: str) -> None:
+    def _document(self, value: object, origin: str, name: str) -> None:
         if isinstance(value, dict) and (value.get("apiVersion"), value.get("kind")) in _LISTS:
             self._list(value.get("items"), origin)
         elif isinstance(value, dict) and "ignition" in value and not {"apiVersion", "kind"} & value.keys():
-            self._ignition(value, origin, stem)
+            self._ignition(value, origin, name)
         else:
             self._object(value, origin, "$")
 
@@ -118,13 +119,13 @@ class _Loader:
         for index, item in enumerate(items):
             self._object(item, origin, f"$.items[{index}]")
 
-    def _ignition(self, value: dict[str, Any], origin: str, stem: str) -> None:
-        if not _is_name(stem):
-            advice = "rename the file in lower case letters, digits, - and ."
+    def _ignition(self, value: dict[str, Any], origin: str, name: str) -> None:
+        if not _is_name(name):
+            advice = "give it a name of at most 253 letters and digits"
             self.problems.append(Problem(origin, "", "its file's name is no name for a MachineConfig", advice))
         findings = Findings()
         config = codec.read(Config, value, findings.at(""))
-        self._add(MachineConfig(stem, DEFAULT_ROLE, origin, config, at="$"), findings, "$")
+        self._add(MachineConfig(name, DEFAULT_ROLE, origin, config, at="$"), findings, "$")
 
     # -- objects ------------------------------------------------------------------------------------------------------
 
@@ -268,9 +269,10 @@ def _role(labels: dict[str, object], place: Place) -> str:
     return ""
 
 
-def _stem(origin: str) -> str:
-    """The name of a file without its directory and the suffix that tells its form."""
-    name = posixpath.basename(origin)
+def _name_after(origin: str) -> str:
+    """A name made of a file's: without directory and suffix, in the characters that names of objects have."""
+    stem = posixpath.basename(origin)
     for suffix in _SUFFIXES:
-        name = name.removesuffix(suffix)
-    return "stdin" if name == "-" else name
+        stem = stem.removesuffix(suffix)
+    parts = (_FOREIGN.sub("-", part).strip("-") for part in stem.lower().split("."))
+    return "stdin" if stem == "-" else ".".join(part for part in parts if part)
