@@ -30,6 +30,7 @@ class LocalNode:
         self._observer = Observer(tree)
         self.boot = boot_id()
         self.running = tree.root == "/" and systemd.running()
+        self.labelled = os.path.isdir("/sys/fs/selinux")
         self.owner = (0, 0) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
 
     def states(self, paths: Iterable[str], actors: Mapping[str, Actor] | None = None) -> dict[str, FileState]:

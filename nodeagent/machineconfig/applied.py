@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from nodeagent.errors import Broken
 from nodeagent.observed.files import FileState
 
 FORMAT = 1
+LABEL = "security.selinux"
 
 
 class Subject(StrEnum):
@@ -72,6 +73,12 @@ class Entry:
     unit: str = ""
     any_contents: bool = False
     xattrs: tuple[tuple[str, bytes], ...] = ()
+
+    def labelled(self, state: FileState) -> Entry:
+        """The entry with the SELinux label that the path has been given, if it had none of its own."""
+        label = tuple((name, value) for name, value in state.xattrs if name == LABEL)
+        known = any(name == LABEL for name, _ in self.xattrs)
+        return self if known or not label else replace(self, xattrs=tuple(sorted((*self.xattrs, *label))))
 
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {

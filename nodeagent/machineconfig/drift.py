@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from nodeagent.errors import Broken
-from nodeagent.machineconfig.applied import Applied, Entry, Subject
+from nodeagent.machineconfig.applied import LABEL, Applied, Entry, Subject
 from nodeagent.observed.files import ABSENT, FileState, FileType
 from nodeagent.observed.writers import Writer
 
@@ -143,8 +143,8 @@ def _type_kind(entry: Entry, state: FileState) -> Kind:
 def _attributes(entry: Entry, state: FileState) -> tuple[str, str] | None:
     """Names of the extended attributes that differ; the SELinux label counts from when it is known."""
     expected, actual = dict(entry.xattrs), dict(state.xattrs)
-    if "security.selinux" not in expected:
-        actual.pop("security.selinux", None)
+    if LABEL not in expected:
+        actual.pop(LABEL, None)
     differing = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
     if not differing:
         return None

@@ -216,11 +216,21 @@ class Job:
         outcome = self._executor().execute(plan, f"{time.time_ns():020d}", progress)
         if outcome.result is Result.APPLIED:
             self._expire()
+            if self.node.labelled:
+                self._adopt_labels()
         return outcome
 
     def recover(self) -> tuple[Outcome, ...]:
         """Finish or take back what an earlier process left half-done."""
         return self._executor().recover()
+
+    def _adopt_labels(self) -> None:
+        """From now on, what SELinux has labelled new paths with is what they must have."""
+        applied = self.applied()
+        states = self.node.states(applied.entries)
+        entries = {path: entry.labelled(states[path]) for path, entry in applied.entries.items()}
+        if entries != applied.entries:
+            self.store.write(STATE_FILE, replace(applied, entries=entries).encode())
 
     def _expire(self) -> None:
         current = self.applied().generation

@@ -25,6 +25,11 @@ class Node(Protocol):
         ...
 
     @property
+    def labelled(self) -> bool:
+        """Whether SELinux labels what is made on the node."""
+        ...
+
+    @property
     def owner(self) -> tuple[int, int]:
         """Owner (uid, gid) of what declares none: root, or whoever runs us on a root directory of their own."""
         ...

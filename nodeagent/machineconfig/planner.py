@@ -22,7 +22,7 @@ from nodeagent.changes.files import (
     WriteFile,
 )
 from nodeagent.errors import Problem, Rejected
-from nodeagent.machineconfig.applied import Applied, Entry, Original, Subject
+from nodeagent.machineconfig.applied import LABEL, Applied, Entry, Original, Subject
 from nodeagent.machineconfig.desired import Absent, Declared, Desired, Directory, File, Link
 from nodeagent.observed.files import ABSENT, FileState, FileType
 
@@ -36,7 +36,6 @@ _PHASES = {
     Subject.KERNEL: Phase.KERNEL,
 }
 _PARENT_MODE = 0o755
-_LABEL = "security.selinux"
 _CAPABILITIES = "security.capability"
 
 
@@ -367,9 +366,9 @@ def _wanted_xattrs(state: FileState, entry: Entry | None) -> tuple[tuple[str, by
     """
     if entry is None:
         return tuple((name, value) for name, value in state.xattrs if name != _CAPABILITIES)
-    if any(name == _LABEL for name, _ in entry.xattrs):
+    if any(name == LABEL for name, _ in entry.xattrs):
         return entry.xattrs
-    return tuple(sorted((*entry.xattrs, *((name, value) for name, value in state.xattrs if name == _LABEL))))
+    return tuple(sorted((*entry.xattrs, *((name, value) for name, value in state.xattrs if name == LABEL))))
 
 
 def _type(declared: Declared) -> FileType:
