@@ -7,14 +7,14 @@ error and no repr carries a key or a password hash.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
+import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_KEY_TYPES = ("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")
 _LAST_CHANGE = 2  # field of shadow(5), in days since the epoch
-_HASH = frozenset(b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz$=,-_*!+")
+_HASH = re.compile(r"[!-9;-~]*")  # printable ASCII without the colon; locked accounts have marks that crypt(5) has not
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,13 @@ def edit_password(shadow: bytes, name: str, hashed: str, today: int) -> bytes:
 
     ValueError if the user has no line, or if `hashed` is nothing that crypt(5) could have made.
     """
-    field = hashed.encode()
-    if not _HASH.issuperset(field):
+    if not _HASH.fullmatch(hashed):
         raise ValueError("the password hash holds characters that no crypt(5) hash has")
-    prefix = name.encode() + b":"
-    lines = shadow.splitlines(keepends=True)
+    field, user = hashed.encode("ascii"), name.encode()
+    lines = _lines(shadow)
     for index, line in enumerate(lines):
         fields = line.split(b":")
-        if line.startswith(prefix) and len(fields) == 9:
+        if fields[0] == user and len(fields) == 9:
             if fields[1] == field:
                 return shadow
             fields[1], fields[_LAST_CHANGE] = field, str(today).encode()
@@ -84,21 +83,28 @@ def digest(field: str) -> str:
 
 def _table(text: bytes, name: str, width: int) -> Iterator[list[bytes]]:
     """Fields of the lines that belong to `name`."""
-    prefix = name.encode() + b":"
-    for line in text.splitlines():
-        if line.startswith(prefix):
-            fields = line.split(b":")
-            if len(fields) == width:
-                yield fields
+    user = name.encode()
+    for line in text.split(b"\n"):
+        fields = line.split(b":")
+        if fields[0] == user and len(fields) == width:
+            yield fields
+
+
+def _lines(text: bytes) -> list[bytes]:
+    """Lines with their ends. Only a newline ends one, as for libc and sshd: a carriage return is part of it."""
+    return re.findall(rb"[^\n]*\n|[^\n]+", text)
 
 
 def merge_keys(existing: bytes, ours_before: Iterable[str], wanted: Iterable[str]) -> bytes:
-    """authorized_keys with every wanted key, without those of `ours_before` that are wanted no more."""
-    keep = {key.strip().encode() for key in wanted}
-    ours = {key.strip().encode() for key in ours_before} - keep
-    lines = [line for line in existing.splitlines(keepends=True) if line.strip() not in ours]
+    """authorized_keys with every wanted key, without those of `ours_before` that are wanted no more.
+
+    A key goes only as the exact line that the agent wrote, and is there in whatever white space stands around it.
+    """
+    keep = [key.strip().encode() for key in wanted]
+    ours = {key.strip().encode() for key in ours_before}.difference(keep)
+    lines = [line for line in _lines(existing) if line.removesuffix(b"\n") not in ours]
     present = {line.strip() for line in lines}
-    missing = [key for key in (key.strip().encode() for key in wanted) if key not in present]
+    missing = [key for key in keep if key not in present]
     if missing and lines and not lines[-1].endswith(b"\n"):
         lines[-1] += b"\n"
     return b"".join(lines) + b"".join(key + b"\n" for key in dict.fromkeys(missing))
@@ -106,14 +112,14 @@ def merge_keys(existing: bytes, ours_before: Iterable[str], wanted: Iterable[str
 
 def missing_keys(existing: bytes, wanted: Iterable[str]) -> tuple[str, ...]:
     """The wanted keys that no line holds."""
-    present = {line.strip() for line in existing.splitlines()}
+    present = {line.strip() for line in _lines(existing)}
     return tuple(key for key in wanted if key.strip().encode() not in present)
 
 
 def foreign_lines(existing: bytes, wanted: Iterable[str]) -> tuple[ForeignLine, ...]:
     """Lines with a key that is not among the wanted ones; comments and empty lines do not count."""
     ours = {key.strip().encode() for key in wanted}
-    lines = ((number, line.strip()) for number, line in enumerate(existing.splitlines(), 1))
+    lines = ((number, line.strip()) for number, line in enumerate(_lines(existing), 1))
     return tuple(
         ForeignLine(number, *_described(line.decode(errors="replace")))
         for number, line in lines
@@ -127,18 +133,21 @@ def fingerprint(key: str) -> str:
 
 
 def _described(line: str) -> tuple[str, str]:
-    """Fingerprint and comment of a line; options in front of the key are passed over."""
+    """Fingerprint and comment of a line; options in front of the key are passed over, whatever they quote."""
     words = line.split()
-    for index, word in enumerate(words[:-1]):
-        if word.startswith(_KEY_TYPES):
-            comment = " ".join(words[index + 2 :])
-            return _fingerprint(words[index + 1]), "".join(c for c in comment if c.isprintable())
+    for index, (kind, blob) in enumerate(itertools.pairwise(words)):
+        if found := _fingerprint(kind, blob):
+            return found, "".join(c for c in " ".join(words[index + 2 :]) if c.isprintable())
     return "not a key", ""
 
 
-def _fingerprint(blob: str) -> str:
+def _fingerprint(kind: str, blob: str) -> str:
+    """Fingerprint of a public key (RFC 4253, section 6.6), "" if `blob` is none of that kind."""
     try:
         raw = base64.b64decode(blob, validate=True)
-    except binascii.Error:
-        return "not a key"
+    except ValueError:
+        return ""
+    name = kind.encode()
+    if not raw.startswith(len(name).to_bytes(4) + name):
+        return ""
     return "SHA256:" + base64.b64encode(hashlib.sha256(raw).digest()).decode().rstrip("=")

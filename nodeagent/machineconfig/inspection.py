@@ -13,11 +13,12 @@ from nodeagent.machineconfig.applied import Applied
 from nodeagent.machineconfig.desired import UNIT_DIRECTORY
 from nodeagent.machineconfig.drift import Finding, Kind, compare
 from nodeagent.machineconfig.node import TABLE_LIMIT, Node
-from nodeagent.machineconfig.resolve.kernel import misconfigured
-from nodeagent.machineconfig.resolve.units import enablement_links, links_to
+from nodeagent.machineconfig.resolve.kernel import boot_files, misconfigured
+from nodeagent.machineconfig.resolve.units import enablement_links, link_directories, links_to
 
 _SHADOW = "/etc/shadow"
 _RUNTIME_UNITS = "/run/systemd/system"
+_GENERATED = "/run/systemd/generator"  # made anew whenever systemd reads its unit files: systemd.generator(7)
 
 
 def paths(applied: Applied) -> tuple[str, ...]:
@@ -62,16 +63,23 @@ def look_at_units(node: Node, applied: Applied) -> list[Finding]:
 def rest_paths(node: Node, applied: Applied) -> tuple[str, ...]:
     """Paths whose change must wake a look at the rest."""
     watched = [_SHADOW] if applied.account.password_digest else []
+    watched += [_GENERATED] if applied.units else []
     keys = _authorized_keys(node, applied.account.user)
-    return (*watched, *([keys] if keys and applied.account.keys else ()))
+    return (*watched, *([keys] if keys and applied.account.keys else ()), *boot_files(node, applied))
 
 
-def rest_directories(applied: Applied) -> tuple[str, ...]:
-    """Directories in which any new name must wake a look at the rest."""
+def rest_directories(node: Node, applied: Applied) -> tuple[str, ...]:
+    """Directories in which any new name must wake a look at the rest: for dropins, masks and enablement links."""
     if not applied.units:
         return ()
-    dropins = (f"{UNIT_DIRECTORY}/{unit}.d" for unit in sorted(applied.units))
-    return (UNIT_DIRECTORY, *dropins)
+    bases = (UNIT_DIRECTORY, _RUNTIME_UNITS)
+    dropins = (f"{base}/{unit}.d" for unit in sorted(applied.units) for base in bases)
+    return (*bases, *dropins, *link_directories(node))
+
+
+def concerns_units(path: str) -> bool:
+    """Whether a change of `path` may be one that systemd has to read, or has just read."""
+    return path == _GENERATED or path.startswith((f"{UNIT_DIRECTORY}/", f"{_RUNTIME_UNITS}/"))
 
 
 def dropins(node: Node, units: Collection[str]) -> Iterator[tuple[str, str]]:

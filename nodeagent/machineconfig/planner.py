@@ -319,7 +319,8 @@ class _Planner:
             return None
         if (state.type is FileType.DIRECTORY) != (entry.trace.type is FileType.DIRECTORY):
             return None  # somebody has put something else there: it is not ours to remove
-        return RemovePath(path=path, before=state, sources=entry.sources, reason="no longer declared")
+        phase = Phase.KERNEL if entry.subject is Subject.KERNEL else Phase.REMOVAL  # the boot menu follows the former
+        return RemovePath(path=path, before=state, sources=entry.sources, phase=phase, reason="no longer declared")
 
     def _restore(self, path: str, entry: Entry, state: FileState) -> FileChange | None:
         original = entry.original or Original(NOTHING)
