@@ -288,8 +288,9 @@ class Inverse:
     """The journalled inverse of one change: enough to take it back in another process, after a power cut.
 
     `aside` is the name beside `path` under which the new state waits until it is put in place, and under which the
-    old state waits afterwards; "" where nothing is put aside. `inode` is that of the old state (0 if there was none);
-    it only breaks ties, since not every file system keeps inode numbers. `xattrs` are the attributes to set back.
+    old state waits afterwards; "" where nothing is put aside. `stamp` is inode number and mtime (ns) of the old state,
+    () if there was none: what has it is the old state, but not every file system keeps inode numbers. `xattrs` are the
+    attributes to set back.
     """
 
     undo: Undo
@@ -298,13 +299,13 @@ class Inverse:
     after: Trace
     aside: str = ""
     actor: Actor | None = None
-    inode: int = 0
+    stamp: tuple[int, ...] = ()
     xattrs: tuple[tuple[str, bytes], ...] = ()
 
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"undo": str(self.undo), "path": self.path}
-        facts |= {"before": self.before.facts(), "after": self.after.facts(), "aside": self.aside, "inode": self.inode}
-        facts |= _xattrs(self.xattrs)
+        facts |= {"before": self.before.facts(), "after": self.after.facts(), "aside": self.aside}
+        facts |= {"stamp": list(self.stamp)} | _xattrs(self.xattrs)
         return facts if self.actor is None else facts | {"actor": [self.actor.uid, self.actor.gid]}
 
     @classmethod
@@ -312,7 +313,8 @@ class Inverse:
         actor = Actor(*facts["actor"]) if "actor" in facts else None
         before, after = Trace.from_facts(facts["before"]), Trace.from_facts(facts["after"])
         xattrs = tuple((name, bytes.fromhex(value)) for name, value in facts.get("xattrs", {}).items())
-        return cls(Undo(facts["undo"]), facts["path"], before, after, facts["aside"], actor, facts["inode"], xattrs)
+        stamp = tuple(facts["stamp"])
+        return cls(Undo(facts["undo"]), facts["path"], before, after, facts["aside"], actor, stamp, xattrs)
 
 
 def inverse(change: FileChange, aside: str) -> Inverse:
@@ -326,7 +328,7 @@ def inverse(change: FileChange, aside: str) -> Inverse:
         change.after,
         aside if undo in (Undo.SWAP, Undo.UNLINK, Undo.RESTORE) else "",
         change.actor,
-        before.identity[1] if before.identity else 0,
+        before.identity[1:4:2],
         before.xattrs if undo is Undo.METADATA else (),
     )
 

@@ -88,7 +88,8 @@ class Controller:
         while not self._stopping.is_set():
             self._watcher.beat(self.name)
             delay = self.step()
-            self._woken.wait(delay)
+            if not self._stopping.is_set():  # the step may have forgotten the wake-up that came with it
+                self._woken.wait(delay)
 
     def step(self) -> float:
         """Look once; returns the seconds to sleep unless woken."""

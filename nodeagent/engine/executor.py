@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from nodeagent.engine.journal import Journal, Record, Transaction
 from nodeagent.engine.plan import Change, Plan
-from nodeagent.errors import Broken, NodeAgentError, Rejected, Transient
+from nodeagent.errors import Broken, NodeAgentError, Transient
 
 Facts = Mapping[str, Any]
 
@@ -24,10 +24,10 @@ class Effects(Protocol):
     """What changes the node. All methods raise NodeAgentError or OSError when they fail.
 
     `inverses` tells, without touching anything, how each change will be taken back. `stage` makes the new state ready
-    where nobody reads it, `commit` puts it in place, `undo` takes it back from wherever it got to (it may be called
-    after any interruption, and again), `discard` drops what was put aside, `settle` returns once everything that was
-    touched has reached stable storage. `perform` makes forward changes in order, up to the first that fails, and may be
-    called again.
+    where nobody reads it, `commit` puts it in place, `undo` takes it back from wherever it got to and leaves nothing
+    aside (it may be called after any interruption, and again). `discard`, called only when all is done, drops what was
+    put aside; it too may be called again. `settle` returns once everything that was touched has reached stable storage.
+    `perform` makes forward changes in order, up to the first that fails, and may be called again.
     """
 
     def check(self, changes: Sequence[Change]) -> None: ...
@@ -95,16 +95,23 @@ class Executor:
         Raises Rejected if the node cannot take the plan (nothing was touched), Transient if the node changed since
         the plan was made, Broken if the node could not be brought back either.
         """
+        if self.recover():
+            raise Transient("an earlier batch had been left half-way and was finished first; plan again")
         if not plan and not plan.records:
             return Outcome(Result.UNCHANGED)
-        batch = plan.reversible
-        self._effects.check(batch)
-        inverses = self._effects.inverses(batch, transaction)
-        opened = self._journal.begin(transaction)
-        steps = _Steps(plan, progress)
         try:
-            opened.append(_begin(plan, inverses, self._boot))
-            self._put(batch, inverses, steps)
+            self._effects.check(plan.reversible)
+            inverses = self._effects.inverses(plan.reversible, transaction)
+            opened = self._journal.begin(transaction)
+        except OSError as error:
+            raise _for_caller(error) from error
+        with opened:
+            return self._carry_out(opened, plan, inverses, _Steps(plan, progress))
+
+    def _carry_out(self, opened: Transaction, plan: Plan, inverses: Sequence[Facts], steps: _Steps) -> Outcome:
+        try:
+            opened.append(_beginning(plan, inverses, self._boot))
+            self._put(plan.reversible, inverses, steps)
             opened.append({"at": "committed"})
         except (OSError, NodeAgentError) as error:
             self._take_back(opened, inverses, (), error)
@@ -129,16 +136,22 @@ class Executor:
                 steps.advance(len(plan.forward))
         except (OSError, NodeAgentError) as error:
             self._take_back(opened, inverses, plan.compensations, error)
-            return Outcome(Result.UNDONE, why=str(error))
+            return Outcome(Result.UNDONE, why=_said(error))
         self._finish(opened, inverses)
         steps.say("done")
         return Outcome(Result.APPLIED, final=plan.final)
 
     def _finish(self, opened: Transaction, inverses: Sequence[Facts]) -> None:
-        opened.append({"at": "done"})
-        self._effects.discard(inverses)
-        self._effects.settle()  # the journal must not go before what it would have us drop again
-        opened.close()
+        """Drop what was put aside, then the journal, which must not go before what it would have us drop again."""
+        try:
+            opened.append({"at": "done"})
+            self._effects.discard(inverses)
+            self._effects.settle()
+            opened.remove()
+        except (OSError, NodeAgentError) as error:
+            raise Broken(
+                f"everything is in place, but cleaning up failed: {_said(error)}; it is tried again at the next start"
+            ) from error
 
     def _take_back(
         self,
@@ -149,18 +162,20 @@ class Executor:
     ) -> None:
         """Undo the batch, then bring services back; Broken if the node cannot be brought back."""
         try:
-            opened.append({"at": "undoing", "why": str(error)})
+            _announce(opened, error)
             self._effects.undo(inverses)
             self._effects.settle()
-        except OSError as failure:
-            opened.abandon()
+        except (OSError, NodeAgentError) as failure:
             raise Broken(
-                f"{error}; and taking it back failed too: {failure}; it is tried again at the next start"
+                f"{_said(error)}; and taking it back failed too: {_said(failure)}; it is tried again at the next start"
             ) from failure
         failures = self._compensate(compensations)
-        self._finish(opened, inverses)
+        try:
+            opened.remove()
+        except OSError as failure:
+            failures.append(f"could not remove the journal: {_said(failure)}")
         if failures:
-            raise Broken(f"{error}; the files are as before, but: {'; '.join(failures)}") from error
+            raise Broken(f"{_said(error)}; the files are as before, but: {'; '.join(failures)}") from error
 
     def _compensate(self, compensations: Sequence[Change]) -> list[str]:
         """Make every compensation; returns what failed, since one failure must not keep the others from it."""
@@ -169,31 +184,44 @@ class Executor:
             try:
                 self._effects.perform([change])
             except (OSError, NodeAgentError) as error:
-                failures.append(f"could not {change.describe()}: {error}")
+                failures.append(f"could not {change.describe()}: {_said(error)}")
         return failures
 
     def recover(self) -> tuple[Outcome, ...]:
-        """Finish what earlier processes left open: undo what was not committed, resume what was."""
-        return tuple(self._recover_one(opened) for opened in self._journal.unfinished())
+        """Finish what earlier runs left open: undo what was not committed, resume what was. Broken if that fails."""
+        outcomes = []
+        try:
+            for opened in self._journal.unfinished():
+                with opened:
+                    outcomes.append(self._recover_one(opened))
+        except OSError as error:
+            raise Broken(f"the journal cannot be read: {_said(error)}; it is tried again at the next start") from error
+        return tuple(outcomes)
 
     def _recover_one(self, opened: Transaction) -> Outcome:
         records = opened.records()
         if not records:  # not even the inverses were journalled: nothing was touched
-            opened.close()
+            opened.remove()
             return Outcome(Result.UNDONE, why="interrupted before anything was changed")
         begin, seen = records[0], {record["at"] for record in records}
-        inverses: Sequence[Facts] = begin["inverses"]
+        if begin["at"] != "begin":
+            raise Broken(
+                f"the journal {opened.name} is damaged and does not tell how to take back what was interrupted; "
+                "compare the node with nodeagent verify, put it right, then remove that file from the state directory"
+            )
         if "done" in seen:
-            self._finish(opened, inverses)
+            self._finish(opened, begin["inverses"])
             return Outcome(Result.RESUMED)
         if "committed" in seen and "undoing" not in seen:
             return self._resume(opened, begin)
-        why = next(
-            (record["why"] for record in records if record["at"] == "undoing"),
-            "interrupted before it was whole",
-        )
-        compensations = self._decoded(begin["compensations"]) if "started" in seen and self._same_boot(begin) else ()
-        self._take_back(opened, inverses, compensations, Transient(why))
+        return self._undo_interrupted(opened, begin, records)
+
+    def _undo_interrupted(self, opened: Transaction, begin: Record, records: Sequence[Record]) -> Outcome:
+        whys = [record["why"] for record in records if record["at"] == "undoing"]
+        why = whys[0] if whys else "interrupted before it was whole"
+        started = any(record["at"] == "started" for record in records) and self._same_boot(begin)
+        compensations = self._decoded(begin["compensations"]) if started else ()
+        self._take_back(opened, begin["inverses"], compensations, Transient(why))
         return Outcome(Result.UNDONE, why=why)
 
     def _resume(self, opened: Transaction, begin: Record) -> Outcome:
@@ -210,7 +238,17 @@ class Executor:
         return tuple(self._effects.decode(each) for each in facts)
 
 
-def _begin(plan: Plan, inverses: Sequence[Facts], boot: str) -> Record:
+def _announce(opened: Transaction, error: Exception) -> None:
+    """Journal that the batch is being undone. Where the disk is full that may fail, which only matters if a start
+    after a power cut could otherwise find the batch committed."""
+    try:
+        opened.append({"at": "undoing", "why": _said(error)})
+    except OSError:
+        if any(record["at"] == "committed" for record in opened.records()):
+            raise
+
+
+def _beginning(plan: Plan, inverses: Sequence[Facts], boot: str) -> Record:
     return {
         "at": "begin",
         "plan": plan.fingerprint,
@@ -223,9 +261,16 @@ def _begin(plan: Plan, inverses: Sequence[Facts], boot: str) -> Record:
 
 def _for_caller(error: Exception) -> NodeAgentError:
     """What a failed batch means to the caller; by now everything has been taken back."""
-    if isinstance(error, (Rejected, Transient, Broken)):
+    if isinstance(error, NodeAgentError):
         return error
-    return Broken(f"{error}; nothing was changed")
+    return Broken(f"{_said(error)}; nothing was changed")
+
+
+def _said(error: Exception) -> str:
+    """An error in words for people: a system call's failure by path and cause, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 class _Steps:

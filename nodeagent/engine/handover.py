@@ -45,21 +45,23 @@ class Handover:
             asked.append(participant)
             try:
                 participant.prepare(reason, max(0.0, until - self._clock()))
-            except NodeAgentError as error:
-                self._resume(asked)
-                raise Transient(f"{participant.name} could not hand over before {reason}: {error}") from error
+            except (NodeAgentError, OSError) as error:
+                failures = [f"{participant.name} could not hand over before {reason}: {error}", *_resume(asked)]
+                raise Transient("; ".join(failures)) from error
 
     def resume(self) -> None:
         """Bring everybody back, last first; every participant is asked even if another fails."""
-        self._resume(self._participants)
-
-    @staticmethod
-    def _resume(participants: list[Participant]) -> None:
-        failures = []
-        for participant in reversed(participants):
-            try:
-                participant.resume()
-            except NodeAgentError as error:
-                failures.append(f"{participant.name}: {error}")
+        failures = _resume(self._participants)
         if failures:
-            raise Transient(f"could not take traffic back: {'; '.join(failures)}")
+            raise Transient("; ".join(failures))
+
+
+def _resume(participants: list[Participant]) -> list[str]:
+    """Bring `participants` back, last first; returns what failed, since one failure must not keep others away."""
+    failures = []
+    for participant in reversed(participants):
+        try:
+            participant.resume()
+        except (NodeAgentError, OSError) as error:
+            failures.append(f"{participant.name} could not take its traffic back: {error}")
+    return failures

@@ -1,18 +1,20 @@
 """Write-ahead journal: what a transaction is about to do, on disk before it is done.
 
-Invariants: a record is either whole or not there (each line carries a checksum; a torn tail is ignored); records are
-only ever appended; `append` returns after the record is on stable storage. One file a transaction, removed when the
-transaction is closed. The journal holds names, modes and digests, never contents.
+Invariants: a record is either whole or not there (each line carries a checksum; torn and damaged lines are skipped, and
+a record begins on a line of its own, so that what follows a torn one is whole); records are only ever appended;
+`append` returns after the record is on stable storage. One file a transaction, removed when the transaction is over.
+The journal holds names, modes and digests, never contents.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 Record = Mapping[str, Any]
 
@@ -21,13 +23,13 @@ _PREFIX = "journal."
 
 def _encode(record: Record) -> bytes:
     text = json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
+    return b"\n%08x %s\n" % (zlib.crc32(text), text)
 
 
 def _decode(line: bytes) -> Record | None:
-    """The record of a line, or None if the line is torn or damaged."""
-    checksum, _, text = line.partition(b" ")
-    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
+    """The record of a line, or None if the line is blank, torn or damaged."""
+    checksum, _, text = line.removesuffix(b"\n").partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(text):
         return None
     record: Record = json.loads(text)
     return record
@@ -35,18 +37,24 @@ def _decode(line: bytes) -> Record | None:
 
 @dataclass(frozen=True)
 class Transaction:
-    """An open journal file, by the transaction's id (hex)."""
+    """An open journal file, by the transaction's id (ids sort by age). Leaving its context closes the file only."""
 
     id: str
     directory: int
     descriptor: int
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
 
     @property
     def name(self) -> str:
         return _PREFIX + self.id
 
     def append(self, record: Record) -> None:
-        """Add a record; on return it has reached stable storage. OSError if it could not."""
+        """Add a record; on return it has reached stable storage. OSError if that is not certain."""
         pending = memoryview(_encode(record))
         while pending:
             pending = pending[os.write(self.descriptor, pending) :]
@@ -54,25 +62,13 @@ class Transaction:
 
     def records(self) -> tuple[Record, ...]:
         """All whole records, oldest first."""
-        return tuple(self._read())
-
-    def _read(self) -> Iterator[Record]:
-        with os.fdopen(os.dup(self.descriptor), "rb") as file:
+        with open(self.descriptor, "rb", closefd=False) as file:
             file.seek(0)
-            for line in file:
-                record = _decode(line)
-                if record is None:
-                    return
-                yield record
+            return tuple(record for line in file if (record := _decode(line)) is not None)
 
-    def close(self) -> None:
-        """Forget the transaction: it is finished and everything it put aside is gone."""
+    def remove(self) -> None:
+        """Forget the transaction: it is over, and everything it put aside is gone."""
         os.unlink(self.name, dir_fd=self.directory)
-        os.close(self.descriptor)
-
-    def abandon(self) -> None:
-        """Let go of the file and leave it for the next start."""
-        os.close(self.descriptor)
 
 
 class Journal:
@@ -82,18 +78,23 @@ class Journal:
         self._directory = directory
 
     def begin(self, transaction: str) -> Transaction:
-        """A new, empty transaction whose file survives a power cut."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(_PREFIX + transaction, flags, 0o600, dir_fd=self._directory)
-        os.fsync(self._directory)
-        return Transaction(transaction, self._directory, descriptor)
+        """A new, empty transaction whose file survives a power cut. OSError leaves none behind."""
+        opened = self._open(_PREFIX + transaction, os.O_CREAT | os.O_EXCL)
+        try:
+            os.fsync(self._directory)
+        except OSError:
+            with opened, contextlib.suppress(OSError):
+                opened.remove()
+            raise
+        return opened
 
-    def unfinished(self) -> tuple[Transaction, ...]:
-        """Transactions that an earlier process left open, oldest first (ids sort by age)."""
-        names = sorted(name for name in os.listdir(self._directory) if name.startswith(_PREFIX))
-        return tuple(self._open(name) for name in names)
+    def unfinished(self) -> Iterator[Transaction]:
+        """Transactions that an earlier run left open, newest first: what came last is taken back first."""
+        for name in sorted(os.listdir(self._directory), reverse=True):
+            if name.startswith(_PREFIX):
+                yield self._open(name)
 
-    def _open(self, name: str) -> Transaction:
-        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, dir_fd=self._directory)
+    def _open(self, name: str, flags: int = 0) -> Transaction:
+        flags |= os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o600, dir_fd=self._directory)
         return Transaction(name.removeprefix(_PREFIX), self._directory, descriptor)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -77,7 +78,7 @@ class Plan:
         """Everything an administrator sees, the point of no return last."""
         return self.changes if self.final is None else (*self.changes, self.final)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hex digest over all steps: two plans that would do the same have the same one."""
         document = json.dumps([change.facts() for change in self.steps], sort_keys=True, separators=(",", ":"))

@@ -8,13 +8,17 @@ kernel saying that data may be lost, and is fatal to the batch.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 from nodeagent.host.syscalls import syncfs
 from nodeagent.host.tree import Tree, split
 
 _MANY_DIRTY = 64 << 20  # bytes; 256 MiB of others' pages make a syncfs several times slower (docs/performance.md)
 _THREADS = 16
+_AT_ONCE = 256  # files held open at a time
+
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Barrier:
@@ -22,62 +26,67 @@ class Barrier:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._files: set[str] = set()
-        self._directories: set[str] = set()
+        self._entries: set[str] = set()
+        self._inodes: set[str] = set()
 
-    def note(self, path: str, *, file: bool = False) -> None:
-        """`path` was made, renamed or removed; with `file`, its bytes or metadata are new."""
-        self._directories.add(split(path)[0])
-        if file:
-            self._files.add(path)
+    def note(self, path: str, *, inode: bool = False) -> None:
+        """`path` was made, renamed or removed; with `inode`, what stands there has new bytes or metadata."""
+        self._entries.add(split(path)[0])
+        if inode:
+            self._inodes.add(path)
 
     def settle(self) -> None:
-        """Wait until all that was noted is on stable storage."""
-        files, directories = sorted(self._files), sorted(filter(self._exists, self._directories))
-        self._files, self._directories = set(), set()
-        if dirty_bytes() > _MANY_DIRTY:
-            self._flush_each(files, directories)
-        else:
-            self._flush_file_systems(directories)
-
-    def _exists(self, directory: str) -> bool:
-        """False for a directory that was taken back meanwhile: its parent was noted too."""
+        """Wait until all that was noted, and is still there, is on stable storage."""
+        directories = [f"{path.rstrip('/')}/." for path in sorted(self._entries)]
+        inodes = sorted(self._inodes)
+        self._entries, self._inodes = set(), set()
+        if dirty_bytes() <= _MANY_DIRTY:
+            self._flush_file_systems([*directories, *inodes])
+            return
         try:
-            self._tree.directory(directory)
-        except FileNotFoundError:
-            return False
-        return True
+            self._flush_each([*inodes, *directories])
+        except PermissionError:  # a file that not even its owner may read: only root could flush it by itself
+            self._flush_file_systems([*directories, *inodes])
 
-    def _open(self, path: str, flags: int) -> int:
-        parent, name = split(path)
-        return os.open(name or ".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._tree.directory(parent))
-
-    def _flush_file_systems(self, directories: list[str]) -> None:
+    def _flush_file_systems(self, paths: Sequence[str]) -> None:
         flushed: set[int] = set()
-        for directory in directories:
-            descriptor = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._tree.directory(directory))
-            try:
-                device = os.fstat(descriptor).st_dev
-                if device not in flushed:
+        for path in paths:
+            device = self._device(path)
+            if device is None or device in flushed:
+                continue
+            with ExitStack() as stack:
+                for descriptor in self._opened(stack, [path]):
                     syncfs(descriptor)
                     flushed.add(device)
-            finally:
-                os.close(descriptor)
 
-    def _flush_each(self, files: list[str], directories: list[str]) -> None:
-        opened = [self._open(path, os.O_RDONLY | os.O_NONBLOCK) for path in files]
+    def _flush_each(self, paths: Sequence[str]) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - it costs every start, and is seldom needed
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for first in range(0, len(paths), _AT_ONCE):
+                with ExitStack() as stack:
+                    list(pool.map(os.fsync, self._opened(stack, paths[first : first + _AT_ONCE])))
+
+    def _device(self, path: str) -> int | None:
+        """The file system that `path` lies on; None if it was taken back meanwhile: its parent was noted too."""
+        directory, name = split(path)
         try:
-            with ThreadPoolExecutor(_THREADS) as pool:
-                list(pool.map(os.fsync, opened))
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
-        for directory in directories:
-            descriptor = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._tree.directory(directory))
+            return os.stat(name, dir_fd=self._tree.directory(directory), follow_symlinks=False).st_dev
+        except FileNotFoundError:
+            return None
+
+    def _opened(self, stack: ExitStack, paths: Sequence[str]) -> list[int]:
+        """Descriptors of those paths that are there; `stack` closes them."""
+        descriptors = []
+        for path in paths:
+            directory, name = split(path)
             try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+                descriptor = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=self._tree.directory(directory))
+            except FileNotFoundError:
+                continue
+            stack.callback(os.close, descriptor)
+            descriptors.append(descriptor)
+        return descriptors
 
 
 def dirty_bytes() -> int:

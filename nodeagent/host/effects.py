@@ -27,12 +27,13 @@ class LocalEffects:
     def __init__(self, tree: Tree, originals: str, systemd: Systemd, deadline: float = 300.0) -> None:
         self._files = FileEffects(tree, originals)
         self._root = tree
+        self._originals = originals
         self._systemd = systemd
         self._deadline = deadline
 
     def check(self, changes: Sequence[Change]) -> None:
         """Rejected, with every problem, if the node cannot take the batch."""
-        preflight.check(self._root, _files(changes))
+        preflight.check(self._root, _files(changes), self._originals)
 
     def inverses(self, changes: Sequence[Change], transaction: str) -> Sequence[Mapping[str, Any]]:
         return self._files.inverses(_files(changes), transaction)

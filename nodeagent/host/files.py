@@ -2,7 +2,7 @@
 
 Invariants: a path holds its old state or its new one at every instant; the old inode is kept whole beside the target
 (owner, attributes, hard links and all) until the transaction is done; what is swapped out must be what the plan saw,
-else the batch fails and is undone. `undo` decides from what stands on disk, so it works after any interruption.
+else the batch fails and is undone.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nodeagent.changes.files import (
-    Actor,
     FileChange,
     Inverse,
     KeepOriginal,
@@ -28,16 +27,21 @@ from nodeagent.changes.files import (
     inverse,
 )
 from nodeagent.errors import Transient
+from nodeagent.host import attributes
 from nodeagent.host.barrier import Barrier
-from nodeagent.host.observe import Observer, file_type, identity
-from nodeagent.host.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, acting_as, rename
-from nodeagent.host.tree import Tree, split
-from nodeagent.observed.files import FileState, FileType
+from nodeagent.host.observe import Observer, acting, file_type, identity
+from nodeagent.host.restoration import Restoration, remove_if_empty
+from nodeagent.host.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, rename
+from nodeagent.host.tree import Tree, UnsafeLink, beside, split
+from nodeagent.observed.files import FileType
 
 ASIDE = ".nodeagent-"  # how the names of everything that is put aside begin
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+# What a system call says when something else stands at a path than the plan saw: somebody has been faster.
+_OVERTAKEN = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 
 
 class FileEffects:
@@ -48,6 +52,9 @@ class FileEffects:
         self._originals = originals
         self._observer = Observer(tree)
         self._barrier = Barrier(tree)
+        self._staged: Mapping[str, str] = {}
+        self._altered: set[tuple[int, ...]] = set()
+        self._restoration = Restoration(tree, self._observer, self._barrier)
 
     def inverses(self, changes: Sequence[FileChange], transaction: str) -> list[Mapping[str, Any]]:
         """The journalled inverses of `changes`, in the same order."""
@@ -56,35 +63,35 @@ class FileEffects:
     def stage(self, changes: Sequence[FileChange], inverses: Sequence[Mapping[str, Any]]) -> None:
         """Make directories, and write every new file and link under its aside name."""
         self._tree.forget()
-        for change, facts in zip(changes, inverses, strict=True):
-            with _named(change.path), _as(change.actor):
-                self._stage(change, facts["aside"])
+        pairs = [(change, facts["aside"]) for change, facts in zip(changes, inverses, strict=True)]
+        self._staged = {change.path: aside for change, aside in pairs if isinstance(change, WriteFile)}
+        for change, aside in sorted(pairs, key=lambda pair: _is_hard_link(pair[0])):
+            with _as_planned(change):
+                self._stage(change, aside)
 
     def commit(self, changes: Sequence[FileChange], inverses: Sequence[Mapping[str, Any]]) -> None:
         """Put every staged state in place, in order."""
+        self._altered.clear()
         for change, facts in zip(changes, inverses, strict=True):
-            with _named(change.path), _as(change.actor):
+            with _as_planned(change):
                 self._commit(change, facts["aside"])
 
     def undo(self, inverses: Sequence[Mapping[str, Any]]) -> None:
         """Take back whatever of the batch was made, last first."""
-        self._tree.forget()
-        for facts in reversed(inverses):
-            undone = Inverse.from_facts(facts)
-            with _named(undone.path), _as(undone.actor):
-                self._undo(undone)
+        self._restoration.undo([Inverse.from_facts(facts) for facts in inverses])
 
     def discard(self, inverses: Sequence[Mapping[str, Any]]) -> None:
-        """Drop everything that still stands aside, then the directories that were to go."""
-        undone = [Inverse.from_facts(facts) for facts in inverses]
-        for kept in undone:
-            if kept.aside:
-                with _named(kept.path), _as(kept.actor), contextlib.suppress(FileNotFoundError):
-                    self._drop(kept.path, kept.aside)
-        for gone in undone:
-            if gone.undo is Undo.LATER:
-                with _named(gone.path), _as(gone.actor):
-                    self._remove_directory(gone)
+        """Drop everything that still stands aside, and then the directories that this leaves empty."""
+        kept = [Inverse.from_facts(facts) for facts in inverses]
+        for each in kept:
+            if each.aside:
+                with acting(each.actor, each.path), contextlib.suppress(FileNotFoundError):
+                    os.unlink(each.aside, dir_fd=self._tree.directory(split(each.path)[0]))
+                    self._barrier.note(each.path)
+        for each in kept:
+            if each.undo is Undo.LATER:
+                with acting(each.actor, each.path):
+                    remove_if_empty(self._tree, self._barrier, each.path)
 
     def settle(self) -> None:
         """Return once everything touched has reached stable storage."""
@@ -99,71 +106,71 @@ class FileEffects:
             case MakeLink():
                 self._stage_link(change, aside)
             case MakeDirectory():
-                self._make_directory(change.path, change.mode, change.uid, change.gid)
+                self._make_directory(change)
             case KeepOriginal():
                 self._keep(change)
             case SetMetadata() | RemovePath():
                 pass  # nothing to make ready
 
     def _stage_file(self, change: WriteFile, aside: str) -> None:
-        parent, beside = self._beside(change.path, aside)
-        descriptor = os.open(aside, _CREATE, 0o600, dir_fd=parent)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            self._barrier.note(beside, file=True)
-            os.fchown(descriptor, change.uid, change.gid)
-            for name, value in change.xattrs:
-                os.setxattr(descriptor, name, value)
-            _write(file.fileno(), change.data)
-            os.fchmod(descriptor, change.mode)  # last: a write or a chown clears set-id bits
+        with self._created(beside(change.path, aside)) as descriptor:
+            _write(descriptor, change.data)
+            attributes.give(descriptor, change.mode, change.uid, change.gid, change.xattrs)
+
+    @contextlib.contextmanager
+    def _created(self, path: str) -> Iterator[int]:
+        """A new file that only we can read as yet, open for writing."""
+        directory, name = split(path)
+        descriptor = os.open(name, _CREATE, 0o600, dir_fd=self._tree.directory(directory))
+        try:
+            self._barrier.note(path, inode=True)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _stage_link(self, change: MakeLink, aside: str) -> None:
-        parent, beside = self._beside(change.path, aside)
-        self._barrier.note(beside)
+        parent = self._tree.directory(split(change.path)[0])
+        self._barrier.note(change.path)
         if change.hard:
-            directory, name = split(change.target)
-            source = self._tree.directory(directory)
-            os.link(name, aside, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            self._stage_hard_link(change, aside, parent)
             return
         os.symlink(change.target, aside, dir_fd=parent)
         os.chown(aside, change.uid, change.gid, dir_fd=parent, follow_symlinks=False)
 
-    def _make_directory(self, path: str, mode: int, uid: int, gid: int) -> None:
-        directory, name = split(path)
+    def _stage_hard_link(self, change: MakeLink, aside: str, parent: int) -> None:
+        """Link to the target as this batch leaves it."""
+        directory, name = split(change.target)
+        name = self._staged.get(change.target, name)
+        seen = self._observer.stat(beside(change.target, name))
+        if seen is None or file_type(seen.st_mode) is not FileType.FILE:
+            raise _overtaken(change)
+        os.link(name, aside, src_dir_fd=self._tree.directory(directory), dst_dir_fd=parent, follow_symlinks=False)
+
+    def _make_directory(self, change: MakeDirectory) -> None:
+        directory, name = split(change.path)
         parent = self._tree.directory(directory)
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
-        except FileExistsError as error:
-            raise Transient(f"{path}: appeared while the plan was being applied") from error
-        self._barrier.note(path)
-        descriptor = os.open(name, _OPEN | os.O_DIRECTORY, dir_fd=parent)
-        try:
-            os.fchown(descriptor, uid, gid)
-            os.fchmod(descriptor, mode)
-        finally:
-            os.close(descriptor)
+        except FileExistsError:
+            self._restoration.leave(change.path)
+            raise
+        self._barrier.note(change.path, inode=True)
+        with self._opened(change.path, os.O_DIRECTORY) as descriptor:
+            attributes.give(descriptor, change.mode, change.uid, change.gid, ())
 
     def _keep(self, change: KeepOriginal) -> None:
         """Copy the file's bytes into the store of originals, under their digest."""
-        blob = f"{self._originals}/{change.before.digest}"
-        if self._observer.state(blob).digest == change.before.digest:
+        digest = change.before.digest
+        blob = f"{self._originals}/{digest}"
+        if self._observer.state(blob).digest == digest:
             return  # kept already, and whole
         data = self._observer.read(change.path, change.before.size, change.actor)
-        parent, name = self._beside(blob, change.before.digest)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name.rpartition("/")[2], dir_fd=parent)
-        descriptor = os.open(change.before.digest, _CREATE, 0o600, dir_fd=parent)
-        try:
-            self._barrier.note(blob, file=True)
+            os.unlink(digest, dir_fd=self._tree.directory(self._originals))
+        with self._created(blob) as descriptor:
             _write(descriptor, data or b"")
-        finally:
-            os.close(descriptor)
-        if self._observer.state(blob).digest != change.before.digest:
-            raise Transient(f"{change.path}: changed while the plan was being applied")
-
-    def _beside(self, path: str, aside: str) -> tuple[int, str]:
-        """Descriptor of the parent of `path`, and the path of `aside` in it."""
-        directory, _ = split(path)
-        return self._tree.directory(directory), f"{directory.rstrip('/')}/{aside}"
+        if self._observer.state(blob).digest != digest:
+            raise _overtaken(change)
 
     # -- putting in place ---------------------------------------------------------------------------------------------
 
@@ -179,112 +186,58 @@ class FileEffects:
                 pass  # made while staging: neither is read by anybody yet
 
     def _swap_in(self, change: WriteFile | MakeLink, aside: str) -> None:
-        directory, name = split(change.path)
-        parent = self._tree.directory(directory)
-        self._barrier.note(change.path)
-        if change.before.type is FileType.ABSENT:
-            rename(parent, aside, name, RENAME_NOREPLACE)
-            return
-        rename(parent, aside, name, RENAME_EXCHANGE)
-        _expect(change, os.stat(aside, dir_fd=parent, follow_symlinks=False))
+        absent = change.before.type is FileType.ABSENT
+        self._rename(change.path, aside, split(change.path)[1], RENAME_NOREPLACE if absent else RENAME_EXCHANGE)
+        if not absent:
+            self._expect(change, beside(change.path, aside))
 
     def _take_away(self, change: RemovePath, aside: str) -> None:
         if change.before.type is FileType.DIRECTORY:
             return  # only once the files that stood in it are not even aside any more
-        directory, name = split(change.path)
-        parent = self._tree.directory(directory)
-        self._barrier.note(change.path)
-        rename(parent, name, aside, RENAME_NOREPLACE)
-        _expect(change, os.stat(aside, dir_fd=parent, follow_symlinks=False))
+        self._rename(change.path, split(change.path)[1], aside, RENAME_NOREPLACE)
+        self._expect(change, beside(change.path, aside))
+
+    def _rename(self, path: str, old: str, new: str, flags: int) -> None:
+        self._barrier.note(path)
+        rename(self._tree.directory(split(path)[0]), old, new, flags)
 
     def _set_metadata(self, change: SetMetadata) -> None:
         with self._opened(change.path) as descriptor:
-            _expect(change, os.fstat(descriptor))
-            self._barrier.note(change.path, file=True)
-            _set(descriptor, change.mode, change.uid, change.gid)
-            _set_xattrs(descriptor, change.before, change.xattrs)
+            self._expect(change, change.path)
+            self._altered.add(_content(identity(os.fstat(descriptor))))
+            self._barrier.note(change.path, inode=True)
+            attributes.replace(descriptor, change.mode, change.uid, change.gid, change.xattrs)
 
     @contextlib.contextmanager
-    def _opened(self, path: str) -> Iterator[int]:
+    def _opened(self, path: str, flags: int = 0) -> Iterator[int]:
         directory, name = split(path)
-        descriptor = os.open(name, _OPEN, dir_fd=self._tree.directory(directory))
+        descriptor = os.open(name, _OPEN | flags, dir_fd=self._tree.directory(directory))
         try:
             yield descriptor
         finally:
             os.close(descriptor)
 
-    # -- taking back --------------------------------------------------------------------------------------------------
+    def _expect(self, change: FileChange, path: str) -> None:
+        """Transient unless `path` has what the plan saw.
 
-    def _undo(self, undone: Inverse) -> None:
-        try:
-            self._tree.directory(split(undone.path)[0])
-        except FileNotFoundError:
-            return  # its directory was never made, or is gone already
-        undoings: dict[Undo, Callable[[Inverse], None]] = {
-            Undo.SWAP: self._swap_back,
-            Undo.UNLINK: self._unlink,
-            Undo.RESTORE: self._put_back,
-            Undo.RMDIR: self._remove_directory,
-            Undo.LATER: lambda _: None,
-            Undo.METADATA: self._reset_metadata,
-            Undo.NOTHING: lambda _: None,
-        }
-        undoings[undone.undo](undone)
+        That is the very inode as it was (though a rename changes its ctime, and an earlier change of the batch, made
+        under another of its names, its mode and owner), or one that looks the same in every respect (a layered file
+        system copies an inode when it is first renamed).
+        """
+        seen = self._observer.stat(path)
+        found, then = () if seen is None else identity(seen), change.before
+        if _without_ctime(found) == _without_ctime(then.identity):
+            return
+        if _content(found) == _content(then.identity) and _content(found) in self._altered:
+            return
+        now = self._observer.state(path)
+        if (Trace.of(now), now.xattrs) != (Trace.of(then), then.xattrs):
+            raise _overtaken(change)
 
-    def _trace(self, path: str) -> Trace:
-        return Trace.of(self._observer.state(path))
 
-    def _swap_back(self, undone: Inverse) -> None:
-        parent, beside = self._beside(undone.path, undone.aside)
-        aside = self._trace(beside)
-        if aside.type is FileType.ABSENT:
-            return  # nothing was staged
-        now = self._trace(undone.path)
-        swapped = aside == undone.before or (now == undone.after and aside != undone.after)
-        if now != undone.before and swapped:
-            flags = RENAME_NOREPLACE if now.type is FileType.ABSENT else RENAME_EXCHANGE
-            rename(parent, undone.aside, split(undone.path)[1], flags)
-            self._barrier.note(undone.path)
-        with contextlib.suppress(FileNotFoundError):
-            self._drop(undone.path, undone.aside)
-
-    def _unlink(self, undone: Inverse) -> None:
-        """Drop what was staged; if it is not there, it may have been put in place: drop it there."""
-        try:
-            self._drop(undone.path, undone.aside)
-        except FileNotFoundError:
-            if self._trace(undone.path) == undone.after:
-                self._drop(undone.path, split(undone.path)[1])
-
-    def _put_back(self, undone: Inverse) -> None:
-        parent, beside = self._beside(undone.path, undone.aside)
-        if self._observer.stat(beside) is None:
-            return  # not taken away yet
-        name = split(undone.path)[1]
-        if self._observer.stat(undone.path) is not None:
-            self._drop(undone.path, name)
-        rename(parent, undone.aside, name, RENAME_NOREPLACE)
-        self._barrier.note(undone.path)
-
-    def _remove_directory(self, undone: Inverse) -> None:
-        directory, name = split(undone.path)
-        with contextlib.suppress(FileNotFoundError), _unless_in_use():
-            os.rmdir(name, dir_fd=self._tree.directory(directory))
-        self._tree.forget()
-        self._barrier.note(undone.path)
-
-    def _reset_metadata(self, undone: Inverse) -> None:
-        state = self._observer.stat(undone.path)
-        if state is None or file_type(state.st_mode) is not undone.before.type:
-            return  # somebody put something else there meanwhile
-        with self._opened(undone.path) as descriptor:
-            _set(descriptor, undone.before.mode, undone.before.uid, undone.before.gid)
-            self._barrier.note(undone.path, file=True)
-
-    def _drop(self, path: str, name: str) -> None:
-        """Remove `name` from the directory that `path` is in."""
-        os.unlink(name, dir_fd=self._tree.directory(split(path)[0]))
-        self._barrier.note(path)
+def _is_hard_link(change: FileChange) -> bool:
+    """Hard links are staged after the files that they may link to."""
+    return isinstance(change, MakeLink) and change.hard
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -293,52 +246,28 @@ def _write(descriptor: int, data: bytes) -> None:
         pending = pending[os.write(descriptor, pending) :]
 
 
-def _set(descriptor: int, mode: int, uid: int, gid: int) -> None:
-    os.fchown(descriptor, uid, gid)
-    os.fchmod(descriptor, mode)
+def _content(seen: tuple[int, ...]) -> tuple[int, ...]:
+    """What of an inode's identity changes with its bytes: device, inode, size, mtime."""
+    return seen[:4]
 
 
-def _set_xattrs(descriptor: int, before: FileState, wanted: tuple[tuple[str, bytes], ...]) -> None:
-    present = dict(before.xattrs)
-    for name in present.keys() - dict(wanted).keys():
-        os.removexattr(descriptor, name)
-    for name, value in wanted:
-        if present.get(name) != value:
-            os.setxattr(descriptor, name, value)
+def _without_ctime(seen: tuple[int, ...]) -> tuple[int, ...]:
+    return (*seen[:4], *seen[5:])
 
 
-def _expect(change: FileChange, seen: os.stat_result) -> None:
-    """Transient unless `seen` is the very inode, in the very state, that the plan saw (a rename changes ctime)."""
-    now, then = list(identity(seen)), list(change.before.identity)
-    now[4:5] = then[4:5] = []
-    if now != then:
-        raise Transient(f"{change.path}: changed while the plan was being applied; plan again")
+def _overtaken(change: FileChange) -> Transient:
+    return Transient(f"{change.path}: changed while the plan was being applied; plan again")
 
 
 @contextlib.contextmanager
-def _unless_in_use() -> Iterator[None]:
-    """A directory that somebody has put something into stays."""
+def _as_planned(change: FileChange) -> Iterator[None]:
+    """Act in the name of the change's actor; tell from other failures that the path is not as the plan saw it."""
     try:
-        yield
+        with acting(None if isinstance(change, KeepOriginal) else change.actor, change.path):
+            yield
+    except UnsafeLink as error:
+        raise Transient(f"{change.path}: a parent directory {error.strerror}") from error
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-
-
-@contextlib.contextmanager
-def _as(actor: Actor | None) -> Iterator[None]:
-    if actor is None:
-        yield
-        return
-    with acting_as(actor.uid, actor.gid):
-        yield
-
-
-@contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Let an OSError name the path of the change rather than the name that is put aside."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = path
+        if error.errno in _OVERTAKEN:
+            raise _overtaken(change) from error
         raise

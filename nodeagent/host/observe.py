@@ -11,19 +11,17 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from nodeagent.changes.files import Actor
+from nodeagent.host.attributes import Attributes, compared
 from nodeagent.host.syscalls import acting_as
 from nodeagent.host.tree import Tree, split
 from nodeagent.observed.files import ABSENT, FileState, FileType
 
-_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1 << 18
 _GONE = (errno.ENOENT, errno.ENOTDIR)
-
-# Attributes that decide who may do what with a file; others (user.*, caches of other programs) are not ours to judge.
-_COMPARED = ("security.selinux", "security.capability", "system.posix_acl_access", "system.posix_acl_default")
 
 _TYPES = {stat.S_IFREG: FileType.FILE, stat.S_IFDIR: FileType.DIRECTORY, stat.S_IFLNK: FileType.LINK}
 
@@ -47,12 +45,14 @@ def file_type(mode: int) -> FileType:
 
 
 @contextmanager
-def _as(actor: Actor | None) -> Iterator[None]:
-    if actor is None:
-        yield
-        return
-    with acting_as(actor.uid, actor.gid):
-        yield
+def acting(actor: Actor | None, path: str) -> Iterator[None]:
+    """Access `path` in the name of `actor`, if given; an OSError names that path and not some component of it."""
+    try:
+        with acting_as(actor.uid, actor.gid) if actor else nullcontext():
+            yield
+    except OSError as error:
+        error.filename = path
+        raise
 
 
 class Observer:
@@ -71,13 +71,17 @@ class Observer:
         seen = self.stat(path)
         if seen is None:
             return ABSENT
-        if stat.S_ISREG(seen.st_mode):
-            with _as(actor):
-                return self._file(path)
-        parent, name = self._at(path)
-        target = os.readlink(name, dir_fd=parent) if stat.S_ISLNK(seen.st_mode) else ""
-        xattrs = self._xattrs(parent, name) if stat.S_ISDIR(seen.st_mode) else ()
-        return _state(seen, target=target, xattrs=xattrs)
+        with acting(actor, path):
+            match file_type(seen.st_mode):
+                case FileType.FILE:
+                    return self._file(path)
+                case FileType.DIRECTORY:
+                    return _state(seen, xattrs=self._xattrs(path))
+                case FileType.LINK:
+                    parent, name = self._at(path)
+                    return _state(seen, target=os.readlink(name, dir_fd=parent))
+                case _:
+                    return _state(seen)
 
     def stat(self, path: str) -> os.stat_result | None:
         """lstat(2) of the path, None if there is nothing."""
@@ -87,6 +91,7 @@ class Observer:
         except OSError as error:
             if error.errno in _GONE:
                 return None
+            error.filename = path
             raise
 
     def identities(self, paths: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -105,55 +110,59 @@ class Observer:
             descriptor = self._open(path)
         except FileNotFoundError:
             return ABSENT
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        try:
             seen = os.fstat(descriptor)
             if not stat.S_ISREG(seen.st_mode):
                 return _state(seen)
-            digest = hashlib.sha256()
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-            return _state(seen, digest=digest.hexdigest(), xattrs=_compared(descriptor))
+            return _state(seen, digest=_digest(descriptor), xattrs=compared(descriptor))
+        finally:
+            os.close(descriptor)
 
-    def _open(self, path: str) -> int:
+    def _open(self, path: str, flags: int = 0) -> int:
         parent, name = self._at(path)
-        return os.open(name, _OPEN_FILE, dir_fd=parent)
+        return os.open(name, _OPEN | flags, dir_fd=parent)
 
-    def _xattrs(self, parent: int, name: str) -> tuple[tuple[str, bytes], ...]:
+    def _xattrs(self, path: str) -> Attributes:
         try:
-            descriptor = os.open(name, _OPEN_FILE | os.O_DIRECTORY, dir_fd=parent)
+            descriptor = self._open(path, os.O_DIRECTORY)
         except PermissionError:
             return ()
         try:
-            return _compared(descriptor)
+            return compared(descriptor)
         finally:
             os.close(descriptor)
 
     def read(self, path: str, limit: int, actor: Actor | None = None) -> bytes | None:
         """The bytes of a regular file, None if it is missing; OSError EFBIG beyond `limit` bytes."""
-        with _as(actor):
+        with acting(actor, path):
             try:
-                descriptor = self._open(path)
+                return self._read(path, limit)
             except OSError as error:
                 if error.errno in _GONE:
                     return None
                 raise
-        with os.fdopen(descriptor, "rb") as file:
+
+    def _read(self, path: str, limit: int) -> bytes:
+        descriptor = self._open(path)
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "is no regular file", path)
-            data = file.read(limit + 1)
+                raise OSError(errno.EINVAL, "is no regular file")
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
         if len(data) > limit:
-            raise OSError(errno.EFBIG, f"is larger than {limit} bytes", path)
+            raise OSError(errno.EFBIG, f"is larger than {limit} bytes")
         return data
 
     def entries(self, directory: str) -> tuple[str, ...]:
         """Sorted names in a directory; () if it is missing."""
         try:
-            descriptor = os.open(
-                ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._tree.directory(directory)
-            )
+            descriptor = self._open(f"{directory.rstrip('/')}/.", os.O_DIRECTORY)
         except OSError as error:
             if error.errno in _GONE:
                 return ()
+            error.filename = directory
             raise
         try:
             return tuple(sorted(os.listdir(descriptor)))
@@ -161,9 +170,14 @@ class Observer:
             os.close(descriptor)
 
 
-def _state(
-    seen: os.stat_result, *, digest: str = "", target: str = "", xattrs: tuple[tuple[str, bytes], ...] = ()
-) -> FileState:
+def _digest(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    while chunk := os.read(descriptor, _CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _state(seen: os.stat_result, *, digest: str = "", target: str = "", xattrs: Attributes = ()) -> FileState:
     return FileState(
         file_type(seen.st_mode),
         stat.S_IMODE(seen.st_mode),
@@ -175,14 +189,3 @@ def _state(
         xattrs,
         identity(seen),
     )
-
-
-def _compared(descriptor: int) -> tuple[tuple[str, bytes], ...]:
-    """The extended attributes of an open file that the agent compares."""
-    try:
-        names = os.listxattr(descriptor)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return ()
-        raise
-    return tuple((name, os.getxattr(descriptor, name)) for name in sorted(names) if name in _COMPARED)

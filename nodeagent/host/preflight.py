@@ -8,9 +8,11 @@ from __future__ import annotations
 import ctypes
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 from nodeagent.changes.files import (
+    Actor,
     FileChange,
     KeepOriginal,
     MakeDirectory,
@@ -20,13 +22,17 @@ from nodeagent.changes.files import (
     WriteFile,
 )
 from nodeagent.errors import Problem, Rejected
-from nodeagent.host.syscalls import immutable
+from nodeagent.host.syscalls import acting_as, immutable
 from nodeagent.host.tree import Tree, UnsafeLink, ancestors, split
 from nodeagent.observed.files import FileType
 
 _NODE = "this node"
 _BLOCK = 4096  # bytes that the smallest file takes
 _SPARE = 1 << 20  # bytes of a file system that are left free
+
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_READ_ONLY, _REMOUNT = "the file system is mounted read-only", "remount it read-write, then try again"
 
 # Kernel interfaces that look like files, statfs(2) f_type.
 _KERNEL_FILE_SYSTEMS = {
@@ -44,74 +50,105 @@ _KERNEL_FILE_SYSTEMS = {
 }
 
 
-def problems(tree: Tree, changes: Sequence[FileChange]) -> list[Problem]:
-    """All problems of carrying out `changes` below `tree`."""
-    return list(_Check(tree).all(changes))
+def problems(tree: Tree, changes: Sequence[FileChange], originals: str) -> list[Problem]:
+    """All problems of carrying out `changes` below `tree`, with originals kept in the directory `originals`."""
+    return list(_Check(tree, originals).all(changes))
 
 
-def check(tree: Tree, changes: Sequence[FileChange]) -> None:
+def check(tree: Tree, changes: Sequence[FileChange], originals: str) -> None:
     """Rejected, with every problem, if the node cannot take `changes`."""
-    found = problems(tree, changes)
+    found = problems(tree, changes, originals)
     if found:
         raise Rejected(found)
 
 
 class _Check:
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, originals: str) -> None:
         self._tree = tree
-        self._mounts = frozenset(mount_points(tree.root))
-        self._parents: dict[str, list[Problem]] = {}
+        self._originals = originals
+        self._mounts = frozenset(mount_points())
+        self._parents: dict[tuple[str, Actor | None], list[Problem]] = {}
 
     def all(self, changes: Sequence[FileChange]) -> Iterator[Problem]:
         self._tree.forget()
         made = {change.path for change in changes if isinstance(change, MakeDirectory)}
+        room = _Room(self._tree)
         for change in changes:
-            yield from self._target(change)
-            yield from self._parent(change.path, made)
-            yield from self._owner(change)
-        yield from self._space(changes)
+            found = [*self._target(change), *self._parent(change, made), *self._owner(change)]
+            yield from found
+            if not found:
+                room.need(self._where(change), _size(change))
+        yield from room.lack()
 
     def _target(self, change: FileChange) -> Iterator[Problem]:
         path, there = change.path, change.before.type
         if there is FileType.OTHER:
-            yield Problem(
-                _NODE,
-                path,
-                "a device, socket or FIFO stands here",
-                "remove it by hand if a file should take its place",
-            )
+            advice = "remove it by hand if a file should take its place"
+            yield Problem(_NODE, path, "a device, socket or FIFO stands here", advice)
         if there is FileType.DIRECTORY and isinstance(change, WriteFile | MakeLink):
             yield Problem(_NODE, path, "a directory stands here", "remove it by hand if a file should take its place")
-        if path in self._mounts and not isinstance(change, SetMetadata | KeepOriginal):
-            yield Problem(_NODE, path, "is a mount point and cannot be replaced", f"unmount it first: umount {path}")
-        flag = self._flag(change) if there is FileType.FILE and not isinstance(change, KeepOriginal) else ""
-        if flag:
-            yield Problem(_NODE, path, f"is {flag} (chattr)", f"clear the flag first: chattr -i -a {path}")
+        if there in (FileType.FILE, FileType.DIRECTORY) and not isinstance(change, KeepOriginal):
+            yield from self._locked(change, self._tree.outside(path))
+        if isinstance(change, MakeLink) and change.hard:
+            yield from self._linkable(change)
 
-    def _flag(self, change: FileChange) -> str:
+    def _locked(self, change: FileChange, outside: str) -> Iterator[Problem]:
+        """What keeps the file or directory that stands at the path from being changed or replaced."""
         directory, name = split(change.path)
         try:
-            descriptor = os.open(
-                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._tree.directory(directory)
-            )
-        except OSError:  # gone or unreadable: committing will tell
-            return ""
+            parent = self._tree.directory(directory)
+            descriptor = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=parent)
+        except OSError:  # gone, or unreadable: the parent's problem, or committing will tell
+            return
         try:
-            return immutable(descriptor)
+            flag, read_only = immutable(descriptor), _is_read_only(descriptor)
         finally:
             os.close(descriptor)
+        if flag:
+            yield Problem(_NODE, change.path, f"is {flag} (chattr)", f"clear the flag first: chattr -i -a {outside}")
+        if isinstance(change, SetMetadata):
+            if read_only:
+                yield Problem(_NODE, change.path, _READ_ONLY, _REMOUNT)
+        elif os.path.join(_real(parent), name) in self._mounts:
+            advice = f"unmount it first: umount {outside}"
+            yield Problem(_NODE, change.path, "is a mount point and cannot be replaced", advice)
 
-    def _parent(self, path: str, made: set[str]) -> list[Problem]:
-        """Problems of the directory that the batch will write into, checked once each."""
-        directory = next(each for each in ancestors(split(path)[0]) if each not in made)
-        if directory not in self._parents:
-            self._parents[directory] = list(self._directory(directory))
-        return self._parents[directory]
+    def _linkable(self, change: MakeLink) -> Iterator[Problem]:
+        """What keeps the file that stands at the target from getting a second name (link(2))."""
+        directory, name = split(change.target)
+        try:
+            descriptor = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=self._tree.directory(directory))
+        except OSError:  # made by this batch
+            return
+        try:
+            flag, device = immutable(descriptor), os.fstat(descriptor).st_dev
+        finally:
+            os.close(descriptor)
+        reached = self._tree.nearest(split(change.path)[0])
+        if flag:
+            message, advice = f"its target {change.target} is {flag} (chattr)", "clear the flag, or declare a file"
+            yield Problem(_NODE, change.path, message, advice)
+        if device != os.stat(".", dir_fd=self._tree.directory(reached)).st_dev:
+            message = f"its target {change.target} lies on another file system"
+            yield Problem(_NODE, change.path, message, "declare a symbolic link, or a file")
+
+    def _parent(self, change: FileChange, made: set[str]) -> list[Problem]:
+        """Problems of the directory that the change will write into, checked once each."""
+        directory = next(each for each in ancestors(self._where(change)) if each not in made)
+        actor = None if isinstance(change, KeepOriginal) else change.actor
+        if (directory, actor) not in self._parents:
+            with acting_as(actor.uid, actor.gid) if actor else nullcontext():
+                self._parents[directory, actor] = list(self._directory(directory))
+        return self._parents[directory, actor]
+
+    def _where(self, change: FileChange) -> str:
+        """The directory in which the change makes something new."""
+        return self._originals if isinstance(change, KeepOriginal) else split(change.path)[0]
 
     def _directory(self, directory: str) -> Iterator[Problem]:
         try:
             reached = self._tree.nearest(directory)
-            descriptor = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._tree.directory(reached))
+            descriptor = os.open(".", _OPEN, dir_fd=self._tree.directory(reached))
         except UnsafeLink as error:
             yield Problem(_NODE, directory, str(error.strerror), "remove the link, or have root own it")
             return
@@ -119,48 +156,58 @@ class _Check:
             yield Problem(_NODE, directory, f"cannot be entered: {error.strerror}")
             return
         try:
-            yield from _writable(descriptor, reached)
+            yield from _writable(descriptor, reached, self._tree.outside(reached))
         finally:
             os.close(descriptor)
 
     def _owner(self, change: FileChange) -> Iterator[Problem]:
         """Only root can give files away."""
-        if os.geteuid() == 0 or not isinstance(change, WriteFile | MakeDirectory | SetMetadata):
+        if os.geteuid() == 0 or isinstance(change, RemovePath | KeepOriginal):
+            return
+        if isinstance(change, MakeLink) and change.hard:
             return
         if change.uid != os.geteuid() or change.gid not in (os.getegid(), *os.getgroups()):
             advice = "run as root, or leave user and group out"
             yield Problem(_NODE, change.path, f"only root can make it owned by {change.uid}:{change.gid}", advice)
 
-    def _space(self, changes: Iterable[FileChange]) -> Iterator[Problem]:
-        needed: dict[str, int] = defaultdict(int)
-        inodes: dict[str, int] = defaultdict(int)
-        for change in changes:
-            size = _size(change)
-            if size is not None:
-                directory = self._tree.nearest(split(change.path)[0]) if not self._blocked(change.path) else "/"
-                needed[directory] += -(-size // _BLOCK) * _BLOCK
-                inodes[directory] += 1
-        yield from self._room(needed, inodes)
 
-    def _blocked(self, path: str) -> bool:
-        return any(self._parents.get(each) for each in ancestors(split(path)[0]))
+class _Room:
+    """What a batch needs of each file system, and what there is."""
 
-    def _room(self, needed: dict[str, int], inodes: dict[str, int]) -> Iterator[Problem]:
-        """Compare what is needed with what each file system has left."""
-        by_device: dict[int, list[str]] = defaultdict(list)
-        for directory in sorted(needed):
-            by_device[os.stat(".", dir_fd=self._tree.directory(directory)).st_dev].append(directory)
-        for directories in by_device.values():
-            room = os.statvfs(f"/proc/self/fd/{self._tree.directory(directories[0])}")
-            bytes_needed = sum(needed[each] for each in directories)
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._devices: dict[str, int] = {}
+        self._directories: dict[int, str] = {}
+        self._bytes: dict[int, int] = defaultdict(int)
+        self._inodes: dict[int, int] = defaultdict(int)
+
+    def need(self, directory: str, size: int | None) -> None:
+        """Count a new inode of `size` bytes below `directory`; None for no inode."""
+        if size is None:
+            return
+        device = self._device(directory)
+        self._bytes[device] += -(-size // _BLOCK) * _BLOCK
+        self._inodes[device] += 1
+
+    def _device(self, directory: str) -> int:
+        if directory not in self._devices:
+            reached = self._tree.nearest(directory)
+            device = os.stat(".", dir_fd=self._tree.directory(reached)).st_dev
+            self._devices[directory] = device
+            self._directories.setdefault(device, reached)
+        return self._devices[directory]
+
+    def lack(self) -> Iterator[Problem]:
+        """A problem for each file system that has too few bytes or inodes."""
+        for device, directory in sorted(self._directories.items(), key=lambda item: item[1]):
+            room = os.statvfs(f"/proc/self/fd/{self._tree.directory(directory)}")
             free = room.f_bavail * room.f_frsize - _SPARE
-            if bytes_needed > free:
-                message = f"the file system has {max(free, 0)} bytes to spare and the batch needs {bytes_needed}"
-                yield Problem(_NODE, directories[0], message, "free some space, then try again")
-            files_needed = sum(inodes[each] for each in directories)
-            if room.f_files and files_needed > room.f_favail:
-                message = f"the file system has {room.f_favail} inodes left and the batch needs {files_needed}"
-                yield Problem(_NODE, directories[0], message, "remove some files, then try again")
+            if self._bytes[device] > free:
+                message = f"the file system has {max(free, 0)} bytes to spare and the batch needs {self._bytes[device]}"
+                yield Problem(_NODE, directory, message, "free some space, then try again")
+            if room.f_files and self._inodes[device] > room.f_favail:
+                message = f"the file system has {room.f_favail} inodes left and the batch needs {self._inodes[device]}"
+                yield Problem(_NODE, directory, message, "remove some files, then try again")
 
 
 def _size(change: FileChange) -> int | None:
@@ -176,22 +223,29 @@ def _size(change: FileChange) -> int | None:
             return None
 
 
-def _writable(descriptor: int, directory: str) -> Iterator[Problem]:
-    if os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
-        yield Problem(_NODE, directory, "the file system is mounted read-only", "remount it read-write, then try again")
-    elif not os.access(f"/proc/self/fd/{descriptor}", os.W_OK | os.X_OK):
-        yield Problem(_NODE, directory, "is not writable for this user", "run as root")
+def _writable(descriptor: int, directory: str, outside: str) -> Iterator[Problem]:
+    if _is_read_only(descriptor):
+        yield Problem(_NODE, directory, _READ_ONLY, _REMOUNT)
+    elif not os.access(f"/proc/self/fd/{descriptor}", os.W_OK | os.X_OK, effective_ids=True):
+        yield Problem(
+            _NODE, directory, "is not writable for the user that is to write here", "run as root, or chmod it"
+        )
     kind = _KERNEL_FILE_SYSTEMS.get(_magic(descriptor))
     if kind:
-        yield Problem(
-            _NODE,
-            directory,
-            f"lies on a kernel file system ({kind})",
-            "files there are not kept: use a unit that sets the value",
-        )
+        advice = "files there are not kept: use a unit that sets the value"
+        yield Problem(_NODE, directory, f"lies on a kernel file system ({kind})", advice)
     flag = immutable(descriptor)
     if flag:
-        yield Problem(_NODE, directory, f"is {flag} (chattr)", f"clear the flag first: chattr -i -a {directory}")
+        yield Problem(_NODE, directory, f"is {flag} (chattr)", f"clear the flag first: chattr -i -a {outside}")
+
+
+def _is_read_only(descriptor: int) -> bool:
+    return bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
+
+
+def _real(descriptor: int) -> str:
+    """Where a directory is mounted, links and target root resolved."""
+    return os.readlink(f"/proc/self/fd/{descriptor}")
 
 
 def _magic(descriptor: int) -> int:
@@ -202,11 +256,8 @@ def _magic(descriptor: int) -> int:
     return buffer[0] & 0xFFFFFFFF
 
 
-def mount_points(root: str) -> Iterator[str]:
-    """Mount points below `root`, as paths inside it (proc_pid_mountinfo(5), field 5)."""
-    prefix = "" if root == "/" else root
+def mount_points() -> Iterator[str]:
+    """All mount points that this process sees (proc_pid_mountinfo(5), field 5)."""
     with open("/proc/self/mountinfo", "rb") as table:
         for line in table:
-            path = os.fsdecode(line.split(b" ")[4].decode("unicode_escape").encode("latin-1"))
-            if path.startswith(prefix + "/"):
-                yield path[len(prefix) :]
+            yield os.fsdecode(line.split(b" ")[4].decode("unicode_escape").encode("latin-1"))

@@ -57,15 +57,20 @@ class Store:
         for each in reversed(missing):
             directory, name = split(each)
             with contextlib.suppress(FileExistsError):
-                os.mkdir(
-                    name,
-                    0o700 if each.startswith(self.path) else 0o755,
-                    dir_fd=self._tree.directory(directory),
-                )
+                os.mkdir(name, 0o700 if each.startswith(self.path) else 0o755, dir_fd=self._tree.directory(directory))
+            self._flush(directory)
         seen = os.stat(".", dir_fd=self._tree.directory(path))
         if seen.st_uid != os.geteuid() or stat.S_IMODE(seen.st_mode) & 0o077:
             where = self._tree.outside(path)
             raise Broken(f"{where} must belong to uid {os.geteuid()} with mode 0700: chown and chmod it, or move it")
+
+    def _flush(self, directory: str) -> None:
+        """A journal is of no use in a directory that a power cut takes away."""
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._tree.directory(directory))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         if self._descriptor is not None:

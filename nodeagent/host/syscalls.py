@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import array
 import ctypes
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _libc = ctypes.CDLL(None, use_errno=True)
+for _set_id in (_libc.setfsuid, _libc.setfsgid):
+    _set_id.argtypes, _set_id.restype = [ctypes.c_uint32], ctypes.c_uint32  # uid_t; they return the previous id
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
@@ -24,8 +27,8 @@ _FS_APPEND_FL = 0x20
 
 def _check(result: int, name: str = "") -> None:
     if result != 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, os.strerror(errno), name or None)
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name or None)
 
 
 def rename(directory: int, old: str, new: str, flags: int) -> None:
@@ -55,15 +58,17 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
     """Have this thread's file accesses checked, and its new files owned, as `uid` and `gid`.
 
     setfsuid(2) works on the calling thread alone and drops the capabilities that bypass file permissions with it. Only
-    root can take on another identity; anybody else acts as themselves.
+    root can take on another identity; anybody else acts as themselves. OSError if the kernel does not know the ids,
+    which setfsuid(2) itself does not tell.
     """
     if os.geteuid() != 0 or (uid, gid) == (0, 0):
         yield
         return
-    _libc.setfsgid(gid)
-    _libc.setfsuid(uid)
+    gid_before, uid_before = _libc.setfsgid(gid), _libc.setfsuid(uid)
     try:
+        if (_libc.setfsuid(-1), _libc.setfsgid(-1)) != (uid, gid):
+            raise OSError(errno.EPERM, f"cannot act as uid {uid} and gid {gid}")
         yield
     finally:
-        _libc.setfsuid(0)
-        _libc.setfsgid(0)
+        _libc.setfsuid(uid_before)
+        _libc.setfsgid(gid_before)

@@ -15,7 +15,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Self
 
-_OPEN_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_LINK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_DIRECTORY = _OPEN_LINK | os.O_DIRECTORY
 _MAX_LINKS = 40  # as the kernel's own limit, path_resolution(7)
 _MAX_OPEN = 256
 
@@ -32,6 +33,11 @@ def split(path: str) -> tuple[str, str]:
     """Parent directory and last component of a clean absolute path."""
     parent, _, name = path.rpartition("/")
     return parent or "/", name
+
+
+def beside(path: str, name: str) -> str:
+    """The path of `name` in the directory that `path` is in."""
+    return f"{path.rpartition('/')[0]}/{name}"
 
 
 class Tree:
@@ -112,7 +118,7 @@ class Tree:
                 pending[:0] = target.split("/")
             return trail.pop()
         except OSError as error:
-            error.filename = error.filename or path
+            error.filename = path
             raise
         finally:
             _close_all(trail)
@@ -126,12 +132,20 @@ class Tree:
                 raise
         else:
             return None
-        seen = os.stat(name, dir_fd=trail[-1], follow_symlinks=False)
+        link = os.open(name, _OPEN_LINK, dir_fd=trail[-1])
+        try:
+            return self._target(link, path)
+        finally:
+            os.close(link)
+
+    def _target(self, link: int, path: str) -> str:
+        """Where the opened link points: owner and target are of one inode, however often its name is swapped."""
+        seen = os.fstat(link)
         if not stat.S_ISLNK(seen.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "has something in its parents that is no directory", path)
         if seen.st_uid not in self._trusted:
             raise UnsafeLink(path, seen.st_uid)
-        return os.readlink(name, dir_fd=trail[-1])
+        return os.readlink("", dir_fd=link)
 
     def nearest(self, path: str) -> str:
         """The deepest directory on the way to `path` (itself included) that exists."""
