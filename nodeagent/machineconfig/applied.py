@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -109,6 +109,34 @@ class Entry:
         )
 
 
+class _Entries(Mapping[str, Entry]):
+    """Entries by path, from a state file: each is made of its facts when first asked for, and most seldom are.
+
+    Broken is raised for an entry that is damaged.
+    """
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._entries: dict[str, Any] = dict(facts)
+
+    def __getitem__(self, path: str) -> Entry:
+        found = self._entries[path]
+        if not isinstance(found, Entry):
+            try:
+                found = self._entries[path] = Entry.from_facts(found)
+            except (ValueError, KeyError, TypeError) as error:
+                raise _damaged(error) from error
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._entries
+
+
 @dataclass(frozen=True)
 class Unit:
     """What was declared of a unit; None where the MachineConfig is silent and the preset decided, or nobody."""
@@ -194,9 +222,7 @@ class Applied:
                 raise Broken(f"the state file has format {document['format']}: written by a later version of the agent")
             return cls._from(document)
         except (ValueError, KeyError, TypeError) as error:
-            raise Broken(
-                f"the state file is damaged ({error}): restore it from a backup, or move it away to start over"
-            ) from error
+            raise _damaged(error) from error
 
     @classmethod
     def _from(cls, document: Mapping[str, Any]) -> Applied:
@@ -204,7 +230,7 @@ class Applied:
         return cls(
             generation=document["generation"],
             config=document["config"],
-            entries={path: Entry.from_facts(facts) for path, facts in document["entries"].items()},
+            entries=_Entries(document["entries"]),
             units={name: Unit(**unit) for name, unit in document["units"].items()},
             account=Account(**(account | {"keys": tuple(account["keys"])})),
             kernel=Kernel(**{name: tuple(values) for name, values in document["kernel"].items()}),
@@ -213,6 +239,10 @@ class Applied:
             held=document["held"],
             foreign_dropins=tuple(document["foreignDropins"]),
         )
+
+
+def _damaged(error: Exception) -> Broken:
+    return Broken(f"the state file is damaged ({error}): restore it from a backup, or move it away to start over")
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class MachineConfigController:
         self._touched: set[str] = set()
         self._everything = True
         self._started = False
-        self._watched: Applied | None = None
+        self._watched: tuple[Applied, tuple[str, ...]] | None = None
         self._intent: Intent | None = None
         self._problem = ""  # why the sources cannot be used
         self._failure: tuple[str, State, str] | None = None  # config that failed, state, why
@@ -113,6 +113,14 @@ class MachineConfigController:
         if not self._started:
             self._start()
         touched, everything = self._take()
+        try:
+            self._round(touched, everything)
+        except (NodeAgentError, OSError):
+            self.woken(touched, everything)  # the next try looks at it again
+            raise
+        return max(0.0, min(self._due.values()) - time.monotonic())
+
+    def _round(self, touched: Collection[str], everything: bool) -> None:
         now = time.monotonic()
         if everything or self._is_due("resync", now, self._periods.resync) or self._concerns_sources(touched):
             self._load()
@@ -120,7 +128,6 @@ class MachineConfigController:
         self._look(touched, everything, now)
         self._remedy()
         self._report()
-        return max(0.0, min(self._due.values()) - time.monotonic())
 
     def _start(self) -> None:
         """Finish what was left open, confirm a reboot, before anything new is begun."""
@@ -229,9 +236,7 @@ class MachineConfigController:
 
     def _look(self, touched: Collection[str], everything: bool, now: float) -> None:
         applied = self._job.applied()
-        if applied is not self._watched:  # somebody else has applied something: `nodeagent apply`, or a rollback
-            self._follower.settled()
-            self._watch(applied)
+        self._watch_anew(applied)
         if applied.generation == 0:
             self._due["sweep"] = self._due["content"] = now + self._periods.sweep
             return
@@ -243,7 +248,7 @@ class MachineConfigController:
             self._tell(self._follower.sweep(applied))
         elif inside:
             self._tell(self._follower.look_at(applied, inside))
-            if any(applied.entries[path].unit for path in inside if path in applied.entries):
+            if applied.units and any(map(inspection.concerns_units, inside)):
                 self._report()  # the files' drift first: asking systemd takes a while
                 self._tell(self._follower.look_at_units(applied))
 
@@ -268,13 +273,22 @@ class MachineConfigController:
         if any(path.startswith("unit:") for path in paths):
             self._tell(self._follower.look_at_units(applied))
 
+    def _watch_anew(self, applied: Applied) -> None:
+        """Follow what others have applied (`nodeagent apply`, a rollback), and directories of links that are new."""
+        before, directories = self._watched or (None, ())
+        if applied is not before:
+            self._follower.settled()
+        if applied is not before or directories != inspection.rest_directories(self._job.node, applied):
+            self._watch(applied)
+
     def _watch(self, applied: Applied) -> None:
         """Watch everything whose change may be drift, the sources, the force file and the agent's own state."""
-        self._watched = applied
+        directories = inspection.rest_directories(self._job.node, applied)
+        self._watched = applied, directories
         outside = self._around.outside
         paths = [*inspection.paths(applied), *inspection.rest_paths(self._job.node, applied)]
         paths += [FORCE_FILE, f"{self._job.store.path}/{STATE_FILE}"]
-        entries = [outside(path) for path in inspection.rest_directories(applied)]
+        entries = [outside(path) for path in directories]
         self._around.watch.watch([outside(path) for path in paths], [*entries, *self._around.sources])
 
     # -- reporting ----------------------------------------------------------------------------------------------------

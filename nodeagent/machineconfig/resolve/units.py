@@ -191,11 +191,16 @@ class _Enabler:
 def enablement_links(node: Node) -> dict[str, str]:
     """All links in /etc/systemd/system that enable units: path to target."""
     entries = node.entries(UNIT_DIRECTORY)
-    directories = [f"{UNIT_DIRECTORY}/{name}" for name in entries if name.endswith(_LINK_DIRECTORIES)]
     paths = [f"{UNIT_DIRECTORY}/{name}" for name in entries if not name.endswith((*_LINK_DIRECTORIES, ".d"))]
-    paths += [f"{directory}/{name}" for directory in directories for name in node.entries(directory)]
+    paths += [f"{directory}/{name}" for directory in link_directories(node) for name in node.entries(directory)]
     states = node.states(paths)
     return {path: state.target for path, state in states.items() if state.type is FileType.LINK}
+
+
+def link_directories(node: Node) -> tuple[str, ...]:
+    """The directories in /etc/systemd/system whose links pull units in."""
+    names = node.entries(UNIT_DIRECTORY)
+    return tuple(f"{UNIT_DIRECTORY}/{name}" for name in names if name.endswith(_LINK_DIRECTORIES))
 
 
 def links_to(unit: str, links: Mapping[str, str]) -> list[str]:
