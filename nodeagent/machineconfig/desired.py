@@ -69,7 +69,8 @@ Declared = File | Directory | Link | Absent
 class Desired:
     """Everything a node should have: by path, and by the parts that the agent owns of shared files.
 
-    `boot_menu` is the command that writes the boot menu from its configuration files, () where none is needed.
+    `boot_menu` is the command that writes the boot menu from its configuration files, () where none is needed, and
+    `stale_menu` says that the menu is not what those files ask for.
     `unwanted` are paths that nobody declares and that have to go (a dropin that somebody added to a managed unit).
     """
 
@@ -79,4 +80,5 @@ class Desired:
     account: Account
     kernel: Kernel
     boot_menu: tuple[str, ...] = ()
+    stale_menu: bool = False
     unwanted: tuple[str, ...] = ()

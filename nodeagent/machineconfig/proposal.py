@@ -24,6 +24,7 @@ from nodeagent.machineconfig.disruption import (
     action_for_unit,
     actions,
 )
+from nodeagent.machineconfig.drift import UNIT_PREFIX
 from nodeagent.machineconfig.planner import Difference, difference
 from nodeagent.observed.files import ABSENT, FileState
 from nodeagent.observed.units import UnitState
@@ -101,7 +102,7 @@ def remedy(desired: Desired, applied: Applied, policy: Policy, situation: Situat
     chosen = tuple(change for change in found.changes if change.path in paths)
     changed = _changed(chosen, found.entries, applied, desired)
     forward, _ = _forward(chosen, changed, actions(changed, policy), desired, situation)
-    if situation.running and any(path.startswith("unit:") for path in paths):
+    if situation.running and any(path.startswith(UNIT_PREFIX) for path in paths):
         forward.append(DaemonReload())
     return Plan.of([*chosen, *forward], compensations=_compensations(forward, situation))
 
@@ -178,7 +179,8 @@ def _forward(
 ) -> tuple[list[Change], Reboot | None]:
     """The forward changes that follow, and the reboot if one is needed."""
     forward: list[Change] = []
-    if any(change.phase == Phase.KERNEL for change in changes) and desired.boot_menu:
+    stale = desired.stale_menu or any(change.phase == Phase.KERNEL for change in changes)
+    if stale and desired.boot_menu:
         forward.append(RegenerateBootMenu(desired.boot_menu))
     if not situation.running:
         return forward, None

@@ -27,6 +27,7 @@ def resolve(rendered: Rendered, node: Node, applied: Applied, *, user: str, toda
     declared_units = units.resolve(context)
     declared_account = account.resolve(context, user, today)
     declared_kernel, boot_menu = kernel.resolve(context)
+    stale = bool(boot_menu) and kernel.stale(node, declared_kernel)
     if context.problems:
         raise Rejected(context.problems)
-    return Desired(rendered.name, context.paths, declared_units, declared_account, declared_kernel, boot_menu)
+    return Desired(rendered.name, context.paths, declared_units, declared_account, declared_kernel, boot_menu, stale)

@@ -9,42 +9,49 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from nodeagent.machineconfig import bls, grub
+from nodeagent.errors import Rejected
+from nodeagent.machineconfig import bls, grub, kernelargs
 from nodeagent.machineconfig.applied import Applied, Kernel, Subject
+from nodeagent.machineconfig.bootloader import Loader, choose
 from nodeagent.machineconfig.desired import File
 from nodeagent.machineconfig.drift import Finding, Kind
-from nodeagent.machineconfig.kernelargs import Wanted, edit, wanted
+from nodeagent.machineconfig.kernelargs import Wanted
 from nodeagent.machineconfig.node import Node
 from nodeagent.machineconfig.resolve.context import Context
 from nodeagent.observed.files import FileType
 
 _LIMIT = 1 << 20  # bytes of a boot loader's configuration file
-_MENU_LIMIT = 16 << 20
-_WRITERS = (("/usr/sbin/update-grub",), ("/usr/sbin/grub-mkconfig", "-o", grub.MENU))
+_MENU_LIMIT = 16 << 20  # bytes of a boot menu
 
 Command = tuple[str, ...]
+_Edit = Callable[[bytes, Wanted, Kernel], bytes]
 
 
 def resolve(context: Context) -> tuple[Kernel, Command]:
     """Declare the boot loader's files; returns the arguments that are ours, and the command that writes the menu."""
-    ignition = context.rendered.config.kernel_arguments
     before = context.applied.kernel
     try:
-        wants = wanted(context.rendered.kernel_arguments, ignition.should_exist, ignition.should_not_exist)
-    except ValueError as error:
-        context.problem("kernel:", "kernelArguments", str(error))
+        wanted = _wanted(context)
+    except Rejected as error:
+        context.problems += error.problems
         return before, ()
-    if not (wants or before.added or before.removed):
+    if not (wanted or before.added or before.removed):
         return Kernel(), ()
-    command = _menu_writer(context.node)
-    if command:
-        return _grub(context, wants), command
-    if _entries(context.node):
-        return _bls(context, wants), ()
-    message = f"kernel arguments need GRUB as Debian configures it ({grub.DEFAULTS} and {_WRITERS[0][0]})"
-    message += f" or Boot Loader Specification entries ({bls.DIRECTORY}/*.conf), and this node has neither"
-    context.problem("kernel:", "kernelArguments", message, "leave them out for this node")
-    return before, ()
+    present = _present(context.node)
+    try:
+        loader = choose(present)
+    except ValueError as error:
+        context.problem("kernel:", "kernelArguments", str(error), "leave kernel arguments out for this node")
+        return before, ()
+    if loader is Loader.GRUB_DEBIAN:
+        return _grub(context, wanted), grub.regenerate(present)
+    return _bls(context, wanted), ()
+
+
+def _wanted(context: Context) -> Wanted:
+    named = f"MachineConfig {' + '.join(_sources(context)) or context.rendered.name}"
+    ignition = context.rendered.config.kernel_arguments
+    return Wanted.of(named, context.rendered.kernel_arguments, ignition.should_exist, ignition.should_not_exist)
 
 
 def _sources(context: Context) -> tuple[str, ...]:
@@ -53,24 +60,33 @@ def _sources(context: Context) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for key in keys for name in context.sources(key)))
 
 
+def _present(node: Node) -> frozenset[str]:
+    """The files that tell which boot loader a node has."""
+    entries = [f"{bls.ENTRIES}/{name}" for name in node.entries(bls.ENTRIES)]
+    states = node.states([grub.DEFAULTS, grub.UPDATE, grub.MKCONFIG, grub.MENU, *entries])
+    return frozenset(path for path, state in states.items() if state.type is FileType.FILE)
+
+
 # -- GRUB -------------------------------------------------------------------------------------------------------------
 
 
-def _menu_writer(node: Node) -> Command:
-    """The command that writes GRUB's menu; () on a node that does not have GRUB as Debian configures it."""
-    states = node.states([grub.DEFAULTS, *(command[0] for command in _WRITERS)])
-    if states[grub.DEFAULTS].type is not FileType.FILE:
-        return ()
-    return next((command for command in _WRITERS if states[command[0]].type is FileType.FILE), ())
-
-
-def _grub(context: Context, wants: Wanted) -> Kernel:
-    if wants:
+def _grub(context: Context, wanted: Wanted) -> Kernel:
+    if wanted:
         uid, gid = context.node.owner
-        data, sources = grub.dropin(wants), _sources(context)
+        data, sources = grub.dropin(wanted), _sources(context)
         file = File(subject=Subject.KERNEL, sources=sources, data=data, mode=0o644, uid=uid, gid=gid)
         context.declare(grub.DROPIN, file, "kernel:")
-    return Kernel(wants.present, wants.absent)
+    return Kernel(wanted.present, wanted.absent)
+
+
+def stale(node: Node, kernel: Kernel) -> bool:
+    """Whether GRUB's menu starts a kernel without what `kernel` says, and so has to be written again."""
+    wanted = Wanted(kernel.added, kernel.removed)
+    return any(kernelargs.deviations(line, wanted) != ((), ()) for line in _menu(node))
+
+
+def _menu(node: Node) -> tuple[tuple[str, ...], ...]:
+    return grub.configured(node.read(grub.MENU, _MENU_LIMIT) or b"")
 
 
 # -- Boot Loader Specification ----------------------------------------------------------------------------------------
@@ -78,51 +94,48 @@ def _grub(context: Context, wants: Wanted) -> Kernel:
 
 @dataclass(frozen=True)
 class _Place:
-    """A file that holds kernel arguments: how to read its words, and how to edit them."""
+    """A file that holds kernel arguments, what it holds, and how it is edited."""
 
     path: str
     data: bytes
-    words: tuple[str, ...]
-    edited: Callable[[bytes, bls.Edit], bytes]
-
-
-def _entries(node: Node) -> list[str]:
-    return [f"{bls.DIRECTORY}/{name}" for name in node.entries(bls.DIRECTORY) if name.endswith(".conf")]
+    arguments: tuple[str, ...]
+    edit: _Edit
 
 
 def _places(node: Node) -> Iterator[_Place]:
-    """Every file that gives arguments to a kernel, or will give them to the next one that is installed."""
-    inherits = False
-    for path in _entries(node):
-        data = node.read(path, _LIMIT) or b""
-        words = bls.options(data)
-        inherits = inherits or bls.INHERITED in words
-        if bls.INHERITED not in words:
-            yield _Place(path, data, words, bls.edit_entry)
-    for path in bls.ENVIRONMENTS if inherits else ():
-        block = node.read(path, _LIMIT)
-        if block is not None:
-            yield _Place(path, block, bls.inherited(block), bls.edit_environment)
-    future = node.read(bls.FUTURE, _LIMIT)
+    """Every file that gives arguments to a kernel, or will give them to the next one that is installed.
+
+    ValueError if entries refer to an environment block that is none.
+    """
+    entries = {path: node.read(path, _LIMIT) or b"" for path in bls.entries(_present(node))}
+    for path, data in entries.items():
+        if not bls.uses_environment(data):
+            yield _Place(path, data, bls.arguments(data), bls.edit_entry)
+    if any(map(bls.uses_environment, entries.values())):
+        block = node.read(bls.ENVIRONMENT, _LIMIT) or b""
+        yield _Place(bls.ENVIRONMENT, block, bls.kernelopts(block), bls.edit_environment)
+    future = node.read(bls.COMMAND_LINE, _LIMIT)
     if future is not None:
-        yield _Place(bls.FUTURE, future, tuple(future.decode(errors="replace").split()), bls.edit_cmdline)
+        text = future.decode(errors="surrogateescape")
+        yield _Place(bls.COMMAND_LINE, future, kernelargs.arguments(text), bls.edit_command_line)
 
 
-def _bls(context: Context, wants: Wanted) -> Kernel:
+def _bls(context: Context, wanted: Wanted) -> Kernel:
     before = context.applied.kernel
-    places = list(_places(context.node))
-    for place in places:
-        try:
-            data = place.edited(place.data, lambda words: edit(words, wants, before.added, before.removed))
-        except ValueError as error:
-            context.problem("kernel:", "kernelArguments", f"{place.path}: {error}")
-            continue
-        file = File(subject=Subject.KERNEL, sources=_sources(context), data=data, shared=True)
-        context.declare(place.path, file, "kernel:")
-    # What stood there before us is not ours to take away, and what was not there is not ours to bring back.
-    added = (word for word in wants.present if word in before.added or any(word not in each.words for each in places))
-    removed = (word for word in wants.absent if word in before.removed or any(word in each.words for each in places))
-    return Kernel(tuple(added), tuple(removed))
+    for argument in bls.refused(wanted):
+        message = f"{argument!r} holds what boot loaders do not read alike in an entry"
+        context.problem("kernel:", "kernelArguments", message, "leave it out")
+    try:
+        places = tuple(_places(context.node))
+        edited = [(place.path, place.edit(place.data, wanted, before)) for place in places]
+    except ValueError as error:
+        context.problem("kernel:", "kernelArguments", f"{bls.ENVIRONMENT} {error}", "repair it with grub2-editenv")
+        return before
+    for path, data in edited:
+        context.declare(
+            path, File(subject=Subject.KERNEL, sources=_sources(context), data=data, shared=True), "kernel:"
+        )
+    return kernelargs.claim((place.arguments for place in places), wanted, before)
 
 
 # -- drift ------------------------------------------------------------------------------------------------------------
@@ -130,29 +143,34 @@ def _bls(context: Context, wants: Wanted) -> Kernel:
 
 def boot_files(node: Node, applied: Applied) -> tuple[str, ...]:
     """Files whose change may undo the kernel arguments that were applied."""
-    if not (applied.kernel.added or applied.kernel.removed):
-        return ()
-    return (grub.MENU,) if grub.DROPIN in applied.entries else tuple(place.path for place in _places(node))
+    return tuple(path for path, _ in _command_lines(node, applied))
 
 
 def misconfigured(node: Node, applied: Applied) -> list[Finding]:
-    """Where the boot loader would not give the kernel what was applied."""
-    kernel = applied.kernel
-    if not (kernel.added or kernel.removed):
-        return []
-    if grub.DROPIN in applied.entries:
-        menu = node.read(grub.MENU, _MENU_LIMIT) or b""
-        lines = [(grub.MENU, words) for words in grub.lines(menu)]
-    else:
-        lines = [(place.path, place.words) for place in _places(node)]
-    found = {path: finding for path, words in lines if (finding := _differs(path, words, kernel)) is not None}
+    """Where the boot loader would not give the kernel what was applied; one finding a file."""
+    wanted = Wanted(applied.kernel.added, applied.kernel.removed)
+    found = {}
+    for path, lines in _command_lines(node, applied):
+        for line in lines or ((),):
+            missing, left = kernelargs.deviations(line, wanted)
+            if missing or left:
+                actual = [f"without {each}" for each in missing] + [f"with {each}" for each in left]
+                found[path] = Finding(path, Kind.KERNEL_ARGUMENTS, _shown(wanted), ", ".join(actual))
     return list(found.values())
 
 
-def _differs(path: str, words: tuple[str, ...], kernel: Kernel) -> Finding | None:
-    missing = [f"without {word}" for word in kernel.added if word not in words]
-    left = [f"with {word}" for word in kernel.removed if word in words]
-    if not (missing or left):
-        return None
-    expected = [f"with {word}" for word in kernel.added] + [f"without {word}" for word in kernel.removed]
-    return Finding(path, Kind.KERNEL_ARGUMENTS, ", ".join(expected), ", ".join(missing + left))
+def _shown(wanted: Wanted) -> str:
+    return ", ".join([*(f"with {each}" for each in wanted.present), *(f"without {each}" for each in wanted.absent)])
+
+
+def _command_lines(node: Node, applied: Applied) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
+    """Each file with the command lines that it holds; nothing while no kernel argument is ours."""
+    if not (applied.kernel.added or applied.kernel.removed):
+        return
+    if grub.DROPIN in applied.entries:
+        yield grub.MENU, _menu(node)
+        return
+    try:
+        yield from ((place.path, (place.arguments,)) for place in _places(node))
+    except ValueError:
+        yield bls.ENVIRONMENT, ()
