@@ -34,7 +34,8 @@ def test_everything_that_cannot_be_read_is_named_at_once(fs: FakeFilesystem) -> 
     assert [problem.object for problem in caught.value.problems] == ["/also-missing.yaml", "/missing.yaml"]
 
 
-def test_a_source_that_is_far_too_large_is_refused(fs: FakeFilesystem) -> None:
-    fs.create_file("/large.yaml", st_size=(64 << 20) + 1)
+def test_a_source_that_is_far_too_large_is_refused(fs: FakeFilesystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_LIMIT", 100)
+    fs.create_file("/large.yaml", contents="x" * 101)
     with pytest.raises(Rejected, match="larger than"):
         sources.read(["/large.yaml"])
