@@ -14,7 +14,8 @@ from nodeagent.host import sources
 def test_a_directory_gives_its_documents_in_name_order(fs: FakeFilesystem) -> None:
     for name in ("b.yaml", "a.json", "c.yml", "d.ign", "README.md", ".hidden.yaml", "e.yaml~", "f.yaml/inside.yaml"):
         fs.create_file(f"/src/{name}", contents=name)
-    assert sources.read(["/src"]) == [(f"/src/{name}", name.encode()) for name in ("a.json", "b.yaml", "c.yml", "d.ign")]
+    expected = ("a.json", "b.yaml", "c.yml", "d.ign")
+    assert sources.read(["/src"]) == [(f"/src/{name}", name.encode()) for name in expected]
 
 
 def test_a_named_file_counts_whatever_it_is_called(fs: FakeFilesystem) -> None:
