@@ -53,8 +53,9 @@ class _Watches:
 
 
 def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> None:
-    """Run until `stop` is set. Broken if another daemon runs on this node or an address is taken."""
+    """Run until `stop` is set. Broken if another daemon runs on this node, an address is taken or a thread crashes."""
     with ExitStack() as stack:
+        stack.enter_context(ending_on_crash(stop))
         place = stack.enter_context(opened(settings))
         stack.enter_context(place.store.locked(0, "daemon.lock"))
         _make_run_dir(settings.run_dir)
@@ -80,6 +81,26 @@ def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> No
 
 
 @contextmanager
+def ending_on_crash(stop: threading.Event) -> Iterator[None]:
+    """Have a thread that dies of a defect set `stop` and end the block as Broken: half a daemon is worse than none."""
+    crashes: list[threading.ExceptHookArgs] = []
+    before = threading.excepthook
+
+    def crashed(crash: threading.ExceptHookArgs) -> None:
+        crashes.append(crash)
+        before(crash)
+        stop.set()
+
+    threading.excepthook = crashed
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+    if crashes:
+        raise Broken(f"a thread of the agent ended by {crashes[0].exc_type.__name__}, a defect: please report the log")
+
+
+@contextmanager
 def _machineconfig(
     place: Workplace, sources: list[str], chronicle: Chronicle, gauges: metrics.Metrics
 ) -> Iterator[Controller]:
@@ -94,6 +115,8 @@ def _machineconfig(
     periods = Periods(drift.sweep_interval, drift.content_interval, settings.resync_interval, drift.debounce)
     job = MachineConfigController(place.job, follower, around, periods)
     loop = Controller(machineconfig.NAME, job.tick, chronicle, random.Random())  # noqa: S311 - jitter, no secret
+
+    place.systemd.meanwhile = place.informant.meanwhile = job.glance
 
     def wake_up(wake: Wake) -> None:
         if wake.overflow:

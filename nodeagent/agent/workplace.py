@@ -23,16 +23,19 @@ from nodeagent.machineconfig.render import Rendered, render
 from nodeagent.machineconfig.source import Documents, load
 from nodeagent.settings import Settings
 
+_ANSWER = 10.0  # seconds that systemd may take to tell of units; carrying out an action may take longer
+
 
 @dataclass(frozen=True)
 class Workplace:
-    """One node, ready to be worked on."""
+    """One node, ready to be worked on. `systemd` carries out actions, `informant` only tells of units."""
 
     settings: Settings
     tree: Tree
     store: Store
     node: LocalNode
     systemd: Systemd
+    informant: Systemd
     job: Job
     clock: Callable[[], float] = time.time
 
@@ -51,7 +54,8 @@ def opened(settings: Settings) -> Iterator[Workplace]:
 def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
     systemd = Systemd(settings.apply.unit_timeout)
     fetcher = Fetcher(store, settings.fetch.timeout, settings.fetch.max_bytes)
-    node = LocalNode(tree, store, fetcher, systemd)
+    informant = Systemd(min(_ANSWER, settings.apply.unit_timeout))
+    node = LocalNode(tree, store, fetcher, informant)
     effects = LocalEffects(tree, f"{store.path}/originals", systemd)
     retention = Retention(settings.generations.keep, settings.generations.max_bytes)
 
@@ -59,7 +63,7 @@ def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
         return Executor(Journal(store.prepare()), effects, node.boot)
 
     job = Job(node, store, effects.check, executor, settings.user, retention)
-    return Workplace(settings, tree, store, node, systemd, job)
+    return Workplace(settings, tree, store, node, systemd, informant, job)
 
 
 def documents(paths: list[str]) -> Documents:

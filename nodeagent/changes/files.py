@@ -289,8 +289,8 @@ class Inverse:
 
     `aside` is the name beside `path` under which the new state waits until it is put in place, and under which the
     old state waits afterwards; "" where nothing is put aside. `stamp` is inode number and mtime (ns) of the old state,
-    () if there was none: what has it is the old state, but not every file system keeps inode numbers. `xattrs` are the
-    attributes to set back.
+    or of the file that a new hard link shares, () if there is none: what has it is that inode, but not every file
+    system keeps inode numbers. `xattrs` are the attributes to set back.
     """
 
     undo: Undo
@@ -319,8 +319,8 @@ class Inverse:
 
 def inverse(change: FileChange, aside: str) -> Inverse:
     """The inverse of `change`, whose new or old state waits under the name `aside` beside the path."""
-    before = change.before
-    undo = _undo(change)
+    before, undo = change.before, _undo(change)
+    stamped = change.linked if isinstance(change, MakeLink) and undo is Undo.UNLINK else before
     return Inverse(
         undo,
         change.path,
@@ -328,7 +328,7 @@ def inverse(change: FileChange, aside: str) -> Inverse:
         change.after,
         aside if undo in (Undo.SWAP, Undo.UNLINK, Undo.RESTORE) else "",
         change.actor,
-        before.identity[1:4:2],
+        stamped.identity[1:4:2],
         before.xattrs if undo is Undo.METADATA else (),
     )
 

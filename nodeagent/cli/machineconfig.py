@@ -216,8 +216,8 @@ def _drifts(place: Workplace, *, content: bool) -> tuple[Drift, ...]:
     applied = place.job.applied()
     if applied.generation == 0:
         raise Broken("nothing was applied to this node yet: run `nodeagent apply` first, or name a SOURCE")
-    known = {} if content else baseline.load(place.store)
-    paths = baseline.suspicious(place.node, applied, known)
+    everything = inspection.paths(applied)
+    paths = everything if content else baseline.suspicious(place.node, applied, baseline.load(place.store))
     findings = inspection.look_at_paths(place.node, applied, paths)
     findings += inspection.look_at_rest(place.node, applied) + inspection.look_at_units(place.node, applied)
     recorded = Ledger.decode(place.store.read(LEDGER) or b"[]")

@@ -60,11 +60,15 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended; `why` names the failure where the batch was undone, `final` is what remains to be crossed."""
+    """How it ended; `why` names the failure where the batch was undone, `final` is what remains to be crossed.
+
+    `passing` tells that the failure was Transient: the same plan may succeed later.
+    """
 
     result: Result
     why: str = ""
     final: Change | None = None
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class Executor:
                 steps.advance(len(plan.forward))
         except (OSError, NodeAgentError) as error:
             self._take_back(opened, inverses, plan.compensations, error)
-            return Outcome(Result.UNDONE, why=_said(error))
+            return Outcome(Result.UNDONE, why=_said(error), passing=isinstance(error, Transient))
         self._finish(opened, inverses)
         steps.say("done")
         return Outcome(Result.APPLIED, final=plan.final)

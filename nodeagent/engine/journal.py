@@ -56,9 +56,13 @@ class Transaction:
     def append(self, record: Record) -> None:
         """Add a record; on return it has reached stable storage. OSError if that is not certain."""
         pending = memoryview(_encode(record))
-        while pending:
-            pending = pending[os.write(self.descriptor, pending) :]
-        os.fdatasync(self.descriptor)
+        try:
+            while pending:
+                pending = pending[os.write(self.descriptor, pending) :]
+            os.fdatasync(self.descriptor)
+        except OSError as error:
+            error.filename = self.name
+            raise
 
     def records(self) -> tuple[Record, ...]:
         """All whole records, oldest first."""

@@ -8,8 +8,9 @@ kernel saying that data may be lost, and is fatal to the batch.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from nodeagent.host.syscalls import syncfs
 from nodeagent.host.tree import Tree, split
@@ -18,7 +19,7 @@ _MANY_DIRTY = 64 << 20  # bytes; 256 MiB of others' pages make a syncfs several 
 _THREADS = 16
 _AT_ONCE = 256  # files held open at a time
 
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Barrier:
@@ -54,18 +55,18 @@ class Barrier:
             device = self._device(path)
             if device is None or device in flushed:
                 continue
-            with ExitStack() as stack:
-                for descriptor in self._opened(stack, [path]):
-                    syncfs(descriptor)
+            with self._opened([path]) as opened:
+                for each in opened:
+                    each.flush(syncfs)
                     flushed.add(device)
 
     def _flush_each(self, paths: Sequence[str]) -> None:
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - it costs every start, and is seldom needed
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - seldom needed, and memory in a daemon
 
         with ThreadPoolExecutor(_THREADS) as pool:
             for first in range(0, len(paths), _AT_ONCE):
-                with ExitStack() as stack:
-                    list(pool.map(os.fsync, self._opened(stack, paths[first : first + _AT_ONCE])))
+                with self._opened(paths[first : first + _AT_ONCE]) as opened:
+                    list(pool.map(lambda each: each.flush(os.fsync), opened))
 
     def _device(self, path: str) -> int | None:
         """The file system that `path` lies on; None if it was taken back meanwhile: its parent was noted too."""
@@ -75,18 +76,35 @@ class Barrier:
         except FileNotFoundError:
             return None
 
-    def _opened(self, stack: ExitStack, paths: Sequence[str]) -> list[int]:
-        """Descriptors of those paths that are there; `stack` closes them."""
-        descriptors = []
-        for path in paths:
-            directory, name = split(path)
-            try:
-                descriptor = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=self._tree.directory(directory))
-            except FileNotFoundError:
-                continue
-            stack.callback(os.close, descriptor)
-            descriptors.append(descriptor)
-        return descriptors
+    @contextmanager
+    def _opened(self, paths: Sequence[str]) -> Iterator[list[_Opened]]:
+        """Those of `paths` that are there."""
+        opened: list[_Opened] = []
+        try:
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    opened.append(_Opened(path, self._open(path)))
+            yield opened
+        finally:
+            for each in opened:
+                os.close(each.descriptor)
+
+    def _open(self, path: str) -> int:
+        directory, name = split(path)
+        return os.open(name, _OPEN, dir_fd=self._tree.directory(directory))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    path: str
+    descriptor: int
+
+    def flush(self, flush: Callable[[int], None]) -> None:
+        try:
+            flush(self.descriptor)
+        except OSError as error:
+            error.filename = self.path.removesuffix("/.")
+            raise
 
 
 def dirty_bytes() -> int:

@@ -144,6 +144,8 @@ class FileEffects:
         seen = self._observer.stat(beside(change.target, name))
         if seen is None or file_type(seen.st_mode) is not FileType.FILE:
             raise _overtaken(change)
+        if change.target not in self._staged and _content(change.linked.identity) not in (_content(identity(seen)), ()):
+            raise _overtaken(change)
         os.link(name, aside, src_dir_fd=self._tree.directory(directory), dst_dir_fd=parent, follow_symlinks=False)
 
     def _make_directory(self, change: MakeDirectory) -> None:

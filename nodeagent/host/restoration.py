@@ -88,8 +88,8 @@ class Restoration:
         try:
             self._drop(undone.path, undone.aside)
         except FileNotFoundError:
-            now, ours = Trace.of(self._observer.state(undone.path)), undone.after
-            if (now.type, now.digest, now.target) == (ours.type, ours.digest, ours.target):
+            now = self._observer.state(undone.path)
+            if _looks_alike(Trace.of(now), undone.after) or now.identity[1:2] == undone.stamp[:1] != ():
                 self._drop(undone.path, split(undone.path)[1])
 
     def _remove_directory(self, undone: Inverse) -> None:
@@ -124,9 +124,14 @@ def _stands_aside(undone: Inverse, now: FileState, aside: FileState) -> bool:
     if _is_old(undone, now) or _is_old(undone, aside):
         return not _is_old(undone, now)
     there, besides = Trace.of(now), Trace.of(aside)
-    if there == undone.after and besides != undone.after:
+    if _looks_alike(there, undone.after) and not _looks_alike(besides, undone.after):
         return True
-    return there != undone.before and besides == undone.before != undone.after
+    return there != undone.before and besides == undone.before and not _looks_alike(undone.before, undone.after)
+
+
+def _looks_alike(one: Trace, other: Trace) -> bool:
+    """The same bytes or target; mode and owner of a hard link change with those of its other names."""
+    return (one.type, one.digest, one.target) == (other.type, other.digest, other.target)
 
 
 def _is_old(undone: Inverse, state: FileState) -> bool:

@@ -14,7 +14,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, assert_never
 
 from nodeagent.changes.units import DaemonReload, Reboot, ReloadUnit, RestartUnit, StopUnit, UnitChange
@@ -23,6 +24,7 @@ from nodeagent.observed.units import UnitState
 
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "systemd_child.py")
 _GRACE = 1.0  # seconds that the child has to tell which unit was late, before it is killed
+_GLANCE = 0.2  # seconds between two calls of `meanwhile`
 _PYSTEMD_MISSING = 3  # the child's exit status
 _ENVIRONMENT = {"SYSTEMD_BUS_TIMEOUT": "infinity", "LC_ALL": "C.UTF-8"}  # our deadline is the only one
 _DENIED = frozenset({"DBusAccessDeniedError", "DBusInteractiveAuthorizationRequiredError"})
@@ -42,13 +44,15 @@ class Systemd:
     `deadline` bounds each call, in seconds; a batch has one deadline for all of it. `run` is where the node's
     /run is seen: an agent in a container mounts it elsewhere, and needs the node's PID namespace where it has
     to do without dbus-daemon. `settle` is how long, in seconds, a service that counts as started once its
-    process was forked is given to prove that it stays up.
+    process was forked is given to prove that it stays up. `meanwhile` is called again and again while a call
+    waits; it must neither block nor raise.
     """
 
     def __init__(self, deadline: float = 60.0, run: str = "/run", settle: float = 0.5) -> None:
         self._deadline = deadline
         self._run = run
         self._settle = settle
+        self.meanwhile: Callable[[], None] = _nothing
 
     def running(self) -> bool:
         """Whether this node was booted with systemd: sd_booted(3)."""
@@ -106,21 +110,33 @@ class Systemd:
     def _converse(self, request: bytes) -> dict[str, Any]:
         """Run one child: its reply; Transient if it had to be killed."""
         try:
-            child = subprocess.run(  # noqa: S603 our own file, run by our own interpreter, without a shell
+            child = subprocess.Popen(  # noqa: S603 our own file, run by our own interpreter, without a shell
                 [sys.executable, "-I", _CHILD],
-                input=request,
-                capture_output=True,
-                timeout=self._deadline + _GRACE,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=_ENVIRONMENT,
-                check=False,
             )
-        except subprocess.TimeoutExpired as error:
-            raise Transient(
-                f"systemd did not answer within {self._deadline:g} s; see whether PID 1 hangs (systemctl)"
-            ) from error
         except OSError as error:
             raise Transient(f"cannot start a process to talk to systemd: {error.strerror}") from error
-        return _reply(child)
+        with child:
+            try:
+                said, complaint = self._await(child, request)
+            finally:
+                child.kill()
+        return _reply(child.returncode, said, complaint)
+
+    def _await(self, child: subprocess.Popen[bytes], request: bytes) -> tuple[bytes, bytes]:
+        """What the child says on stdout and stderr until it ends; Transient if it does not in time."""
+        until = time.monotonic() + self._deadline + _GRACE
+        unsent: bytes | None = request
+        while (left := until - time.monotonic()) > 0:
+            try:
+                return child.communicate(unsent, timeout=min(left, _GLANCE))
+            except subprocess.TimeoutExpired:
+                unsent = None  # the rest of it is sent by the calls that follow
+                self.meanwhile()
+        raise Transient(f"systemd did not answer within {self._deadline:g} s; see whether PID 1 hangs (systemctl)")
 
     def _error(self, failure: Mapping[str, Any]) -> NodeAgentError:
         if failure.get("name") in _DENIED:
@@ -159,14 +175,18 @@ def _check_names(names: Iterable[str]) -> None:
         raise Broken(f"not names of systemd units: {named}; expected the form NAME.service")
 
 
-def _reply(child: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
-    if child.returncode == _PYSTEMD_MISSING:
+def _nothing() -> None:
+    """Nobody has anything to do while a call waits."""
+
+
+def _reply(status: int, said: bytes, complaint: bytes) -> dict[str, Any]:
+    if status == _PYSTEMD_MISSING:
         raise Broken("pystemd is not installed, and units need it: pip install 'nodeagent[systemd]'")
-    if child.returncode:
-        last_words = child.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2] or "no word"
-        ending = f"status {child.returncode}" if child.returncode > 0 else _signal(-child.returncode)
+    if status:
+        last_words = complaint.decode("utf-8", "replace").strip().rpartition("\n")[2] or "no word"
+        ending = f"status {status}" if status > 0 else _signal(-status)
         raise Transient(f"the process that talks to systemd ended with {ending}: {last_words}")
-    reply: dict[str, Any] = json.loads(child.stdout)
+    reply: dict[str, Any] = json.loads(said)
     return reply
 
 

@@ -85,14 +85,29 @@ class Tree:
         if known is not None:
             self._open.move_to_end(path)
             return known
+        descriptor = self._step(path)
+        if descriptor is None:
+            descriptor = self._walk(path)
         self._trim()
-        descriptor = self._walk(path)
         self._open[path] = descriptor
         return descriptor
 
     def _trim(self) -> None:
         while len(self._open) >= _MAX_OPEN:
             os.close(self._open.popitem(last=False)[1])
+
+    def _step(self, path: str) -> int | None:
+        """Open `path` from its parent directory, if that is open already; None if a link stands there."""
+        parent, name = split(path)
+        known = self._top if parent == "/" else self._open.get(parent)
+        if known is None or name in ("", ".", ".."):
+            return None
+        trail = [known]
+        try:
+            return trail[-1] if self._enter(trail, name, path) is None else None
+        except OSError as error:
+            error.filename = path
+            raise
 
     def _walk(self, path: str) -> int:
         """Open `path` component by component; links push their target's components in front of what is left."""

@@ -6,7 +6,6 @@ An alert keeps the node Degraded, and new configs away from it, until an adminis
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
@@ -23,6 +22,7 @@ from nodeagent.machineconfig.drift import Drift
 from nodeagent.machineconfig.following import Change, Follower
 from nodeagent.machineconfig.job import Intent, Job
 from nodeagent.machineconfig.proposal import STATE_FILE, Proposal
+from nodeagent.machineconfig.touched import Touched
 
 NAME = "machineconfig"
 FORCE_FILE = "/run/machine-config-daemon-force"
@@ -90,21 +90,21 @@ class MachineConfigController:
         self._follower = follower
         self._around = around
         self._periods = periods
-        self._lock = threading.Lock()
-        self._touched: set[str] = set()
-        self._everything = True
+        self._touched = Touched(everything=True)
         self._started = False
         self._watched: tuple[Applied, tuple[str, ...]] | None = None
         self._intent: Intent | None = None
+        self._doing = ""  # what the loop is at, where that may take long
+        self._forced = False  # the force file was there, and what it asks for is not done yet
         self._problem = ""  # why the sources cannot be used
+        self._unconfirmed = ""  # why a reboot is not over
+        self._unremedied = ""  # why drift cannot be put right
         self._failure: tuple[str, State, str] | None = None  # config that failed, state, why
         self._due = {"sweep": 0.0, "content": 0.0, "resync": 0.0}
 
     def woken(self, paths: Collection[str], overflow: bool) -> None:
         """Remember what was touched; the loop looks at it."""
-        with self._lock:
-            self._touched.update(paths)
-            self._everything = self._everything or overflow
+        self._touched.add(paths, everything=overflow)
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -112,7 +112,7 @@ class MachineConfigController:
         """Look once, act, report; returns the seconds until the next look is due."""
         if not self._started:
             self._start()
-        touched, everything = self._take()
+        touched, everything = self._touched.take(self._periods.debounce)
         try:
             self._round(touched, everything)
         except (NodeAgentError, OSError):
@@ -122,6 +122,7 @@ class MachineConfigController:
 
     def _round(self, touched: Collection[str], everything: bool) -> None:
         now = time.monotonic()
+        self._confirm()
         if everything or self._is_due("resync", now, self._periods.resync) or self._concerns_sources(touched):
             self._load()
         self._converge()
@@ -130,28 +131,43 @@ class MachineConfigController:
         self._report()
 
     def _start(self) -> None:
-        """Finish what was left open, confirm a reboot, before anything new is begun."""
+        """Finish what was left open before anything new is begun."""
         with self._around.lock():
             for outcome in self._job.recover():
                 self._around.observer.recovered(outcome)
-            try:
-                if self._job.confirm():
-                    self._around.handover.resume()
-            except Broken as error:
-                self._failure = (self._job.applied().config, State.DEGRADED, str(error))
         self._started = True
         self._watch(self._job.applied())
 
-    def _take(self) -> tuple[set[str], bool]:
-        """What was touched since the last look, after a moment of quiet so that a burst is looked at once."""
-        with self._lock:
-            pending = bool(self._touched)
-        if pending:
-            time.sleep(self._periods.debounce)
-        with self._lock:
-            touched, everything = self._touched, self._everything
-            self._touched, self._everything = set(), False
-        return touched, everything
+    def _confirm(self) -> None:
+        """Confirm a reboot: as soon as the node is what it was to boot with, at the latest when somebody mends it."""
+        pending = self._job.applied().pending
+        awaited = pending is not None and pending.boot == self._job.node.boot
+        if awaited or (pending is None and not self._unconfirmed):
+            return
+        try:
+            with self._around.lock():
+                self._job.confirm()
+        except Broken as error:
+            self._unconfirmed = str(error)
+        else:
+            self._unconfirmed = ""
+            self._around.handover.resume()
+
+    def glance(self) -> None:
+        """Look at files that were touched, while the loop waits for systemd, and report; the next round does the rest.
+
+        What is on disk does not change meanwhile, and the state file says whether it is the new config or the old one.
+        """
+        inside = self._inside(self._touched.glance())
+        if not inside or not self._started:
+            return
+        try:
+            applied = self._job.applied()
+            self._watch_anew(applied)
+            self._tell(self._follower.look_at(applied, inside))
+            self._publish(State.WORKING, self._doing) if self._doing else self._report()
+        except (NodeAgentError, OSError):
+            return  # the next round looks at the same paths, and tells what is wrong
 
     def _is_due(self, what: str, now: float, period: float) -> bool:
         if now < self._due[what]:
@@ -173,13 +189,13 @@ class MachineConfigController:
 
     def _converge(self) -> None:
         """Apply what the sources ask for, unless something speaks against it."""
-        forced = self._around.force()
+        self._forced = self._around.force() or self._forced
         applied = self._job.applied()
         intent = self._intent
-        if forced:
-            self._apply(
-                replace(intent or self._job.intent_of(applied.generation), cause="force file", force=True, reboot=True)
-            )
+        if self._forced:
+            again = intent or self._job.intent_of(applied.generation)
+            self._apply(replace(again, cause="force file", force=True, reboot=True))
+            self._forced = False
         elif intent is not None and self._wants(intent, applied):
             self._apply(intent)
         elif applied.pending is not None and applied.pending.boot == self._job.node.boot:
@@ -193,19 +209,35 @@ class MachineConfigController:
 
     def _apply(self, intent: Intent) -> None:
         name, began = intent.rendered.name, time.monotonic()
-        self._publish(State.WORKING, f"applying {name}")
+        self._doing = f"applying {name}"
+        self._publish(State.WORKING, self._doing)
         try:
             with self._around.lock():
-                proposal = self._job.propose(intent)
-                outcome = self._job.apply(proposal.plan, _unwatched)
+                proposal, outcome = self._attempt(intent)
         except Rejected as error:
             self._failed(name, State.UNRECONCILABLE, str(error), "rejected", began)
-        except Transient:
+        except Transient as error:
+            self._publish(State.WORKING, f"waiting to apply {name}: {error}")
             raise
         except NodeAgentError as error:
             self._failed(name, State.DEGRADED, str(error), "failed", began)
         else:
             self._ended(name, outcome, proposal, began)
+        finally:
+            self._doing = ""
+
+    def _attempt(self, intent: Intent) -> tuple[Proposal, Outcome]:
+        """Apply once; Transient if it failed for a reason that may pass, whether or not services came back."""
+        proposal = self._job.propose(intent)
+        try:
+            outcome = self._job.apply(proposal.plan, _unwatched)
+        except Broken as error:
+            if isinstance(error.__cause__, Transient):
+                raise Transient(str(error)) from error
+            raise
+        if outcome.passing:
+            raise Transient(f"{outcome.why}; everything is as it was before")
+        return proposal, outcome
 
     def _ended(self, name: str, outcome: Outcome, proposal: Proposal, began: float) -> None:
         if outcome.result is Result.UNDONE:
@@ -240,7 +272,7 @@ class MachineConfigController:
         if applied.generation == 0:
             self._due["sweep"] = self._due["content"] = now + self._periods.sweep
             return
-        inside = {path for each in touched if (path := self._around.inside(each)) is not None}
+        inside = self._inside(touched)
         if everything or self._is_due("content", now, self._periods.content):
             self._due["content"], self._due["sweep"] = now + self._periods.content, now + self._periods.sweep
             self._tell(self._follower.look_at_everything(applied))
@@ -252,26 +284,42 @@ class MachineConfigController:
                 self._report()  # the files' drift first: asking systemd takes a while
                 self._tell(self._follower.look_at_units(applied))
 
+    def _inside(self, touched: Collection[str]) -> set[str]:
+        """Those of the touched paths that lie in the root, as the node has them."""
+        return {path for each in touched if (path := self._around.inside(each)) is not None}
+
     def _tell(self, change: Change) -> None:
         if change:
             self._around.observer.drifted(change)
 
     def _remedy(self) -> None:
         """Put right what the policy wants put right; files and services, never a reboot."""
+        if not self._follower.ledger.drifts:
+            self._unremedied = ""
         drifts = self._follower.to_remedy()
         applied = self._job.applied()
         if not drifts or applied.generation == 0:
             return
         paths = {drift.finding.path for drift in drifts}
-        with self._around.lock():
-            outcome = self._job.apply(self._job.remedy(paths), _unwatched)
+        self._unremedied = self._put_right(paths)
         self._follower.remedied(paths)
         self._follower.settled()
-        if outcome.result is not Result.UNDONE:
+        if not self._unremedied:
             self._around.observer.remedied(drifts)
         self._tell(self._follower.look_at(applied, paths))
-        if any(path.startswith("unit:") for path in paths):
+        if any(map(inspection.concerns_units, paths)):
             self._tell(self._follower.look_at_units(applied))
+
+    def _put_right(self, paths: Collection[str]) -> str:
+        """Put single paths right: why that failed, "" if it did not."""
+        try:
+            with self._around.lock():
+                why = self._job.apply(self._job.remedy(paths), _unwatched).why
+        except Transient:
+            raise
+        except NodeAgentError as error:
+            why = str(error)
+        return why and f"drift cannot be put right: {why}"
 
     def _watch_anew(self, applied: Applied) -> None:
         """Follow what others have applied (`nodeagent apply`, a rollback), and directories of links that are new."""
@@ -299,18 +347,18 @@ class MachineConfigController:
 
     def _verdict(self) -> tuple[State, str]:
         """The node's state, and why."""
-        applied = self._job.applied()
-        alerts = self._follower.ledger.alerts()
         if self._failure is not None:
             return self._failure[1], self._failure[2]
-        if alerts:
-            named = ", ".join(sorted({drift.finding.path for drift in alerts})[:5])
-            return State.DEGRADED, f"drift: {named}; by {alerts[0].who()}"
-        if self._problem:
-            return State.DEGRADED, self._problem
-        if applied.pending is not None:
-            return State.WORKING, f"a reboot is pending: {applied.pending.why}"
-        return State.DONE, ""
+        if trouble := self._unconfirmed or self._unremedied or self._alarm() or self._problem:
+            return State.DEGRADED, trouble
+        pending = self._job.applied().pending
+        return (State.WORKING, f"a reboot is pending: {pending.why}") if pending is not None else (State.DONE, "")
+
+    def _alarm(self) -> str:
+        """What drift waits for an administrator, and who caused it; "" if none does."""
+        alerts = self._follower.ledger.alerts()
+        named = ", ".join(sorted({drift.finding.path for drift in alerts})[:5])
+        return f"drift: {named}; by {alerts[0].who()}" if alerts else ""
 
     def _publish(self, state: State, reason: str) -> None:
         self._around.reporter.publish(Report(NAME, state, reason, self._detail()))

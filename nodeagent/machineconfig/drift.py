@@ -15,8 +15,11 @@ from typing import Any, Protocol
 
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.applied import LABEL, Applied, Entry, Subject
+from nodeagent.machineconfig.desired import UNIT_DIRECTORY
 from nodeagent.observed.files import ABSENT, FileState, FileType
 from nodeagent.observed.writers import Writer
+
+UNIT_PREFIX = "unit:"  # begins the "path" of a finding that concerns a unit as systemd knows it
 
 
 class Kind(StrEnum):
@@ -165,7 +168,9 @@ def _shown(state: FileState) -> str:
 
 
 def response(path: str, rules: Sequence[Rule]) -> Response:
-    """What the policy says of a path: the first glob that matches, else an alert."""
+    """What the policy says of a path: the first glob that matches, else an alert. For a unit its file's path counts."""
+    if path.startswith(UNIT_PREFIX):
+        path = f"{UNIT_DIRECTORY}/{path.removeprefix(UNIT_PREFIX)}"
     return next((Response(rule.action) for rule in rules if fnmatch.fnmatchcase(path, rule.path)), Response.ALERT)
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from nodeagent.errors import Broken
 from nodeagent.machineconfig import baseline, inspection
 from nodeagent.machineconfig.applied import Applied
-from nodeagent.machineconfig.drift import Drift, Finding, Ledger, Response, Rule, compare, response
+from nodeagent.machineconfig.drift import UNIT_PREFIX, Drift, Finding, Ledger, Response, Rule, compare, response
 from nodeagent.machineconfig.node import Node
 from nodeagent.observed.writers import Writer
 
@@ -23,7 +23,6 @@ LEDGER = "drift.json"
 _REMEDIED = 5  # so often within the window, and somebody keeps changing the path back: a person has to look
 _WINDOW = 300.0  # seconds
 _NAMED = 3  # writers that are named at most, the last ones
-_UNIT_PREFIX = "unit:"
 
 
 class Attribution(Protocol):
@@ -114,7 +113,7 @@ class Follower:
     def look_at_units(self, applied: Applied) -> Change:
         """Ask systemd whether it has read the unit files as they are."""
         findings = inspection.look_at_units(self._node, applied)
-        return self._record(findings, lambda path: path.startswith(_UNIT_PREFIX))
+        return self._record(findings, lambda path: path.startswith(UNIT_PREFIX))
 
     def _look(self, applied: Applied, paths: Sequence[str]) -> list[Finding]:
         observed = self._node.states(paths)
@@ -126,7 +125,7 @@ class Follower:
 
     def _look_at_rest(self, applied: Applied, managed: set[str]) -> Change:
         findings = [each for each in inspection.look_at_rest(self._node, applied) if each.path not in managed]
-        return self._record(findings, lambda path: path not in managed and not path.startswith(_UNIT_PREFIX))
+        return self._record(findings, lambda path: path not in managed and not path.startswith(UNIT_PREFIX))
 
     def _absorb(self, findings: Sequence[Finding], looked_at: set[str]) -> Change:
         return self._record(findings, looked_at.__contains__)
@@ -153,7 +152,7 @@ class Follower:
 
     def _who(self, path: str) -> tuple[tuple[Writer, ...], str]:
         """The last writers of a path that have a name, or why there is none."""
-        if path.startswith(_UNIT_PREFIX):
+        if path.startswith(UNIT_PREFIX):
             return (), "systemd does not tell who changed a unit's files; see the drift of the files"
         since = self._clean_since.get(path, self._began)
         writers = self._attribution.writers(self._outside(path), since)

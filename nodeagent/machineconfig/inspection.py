@@ -11,7 +11,7 @@ from nodeagent.changes.files import Actor
 from nodeagent.machineconfig import accounts
 from nodeagent.machineconfig.applied import Applied
 from nodeagent.machineconfig.desired import UNIT_DIRECTORY
-from nodeagent.machineconfig.drift import Finding, Kind, compare
+from nodeagent.machineconfig.drift import UNIT_PREFIX, Finding, Kind, compare
 from nodeagent.machineconfig.node import TABLE_LIMIT, Node
 from nodeagent.machineconfig.resolve.kernel import boot_files, misconfigured
 from nodeagent.machineconfig.resolve.units import enablement_links, link_directories, links_to
@@ -50,7 +50,7 @@ def look_at_units(node: Node, applied: Applied) -> list[Finding]:
     states = node.unit_states(sorted(applied.units))
     return [
         Finding(
-            f"unit:{name}",
+            UNIT_PREFIX + name,
             Kind.DAEMON_RELOAD,
             "unit files as systemd knows them",
             "changed since systemd read them",
@@ -79,7 +79,7 @@ def rest_directories(node: Node, applied: Applied) -> tuple[str, ...]:
 
 def concerns_units(path: str) -> bool:
     """Whether a change of `path` may be one that systemd has to read, or has just read."""
-    return path == _GENERATED or path.startswith((f"{UNIT_DIRECTORY}/", f"{_RUNTIME_UNITS}/"))
+    return path == _GENERATED or path.startswith((UNIT_PREFIX, f"{UNIT_DIRECTORY}/", f"{_RUNTIME_UNITS}/"))
 
 
 def dropins(node: Node, units: Collection[str]) -> Iterator[tuple[str, str]]:
