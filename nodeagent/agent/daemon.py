@@ -18,6 +18,7 @@ from nodeagent.agent.workplace import Workplace, intent, opened
 from nodeagent.engine.controller import Controller
 from nodeagent.engine.handover import Handover
 from nodeagent.errors import Broken
+from nodeagent.host import memory
 from nodeagent.host.attribution import Attribution, Unavailable
 from nodeagent.host.inotify import DirectoryWatch, Wake
 from nodeagent.machineconfig import controller as machineconfig
@@ -114,7 +115,13 @@ def _machineconfig(
     drift = settings.drift
     periods = Periods(drift.sweep_interval, drift.content_interval, settings.resync_interval, drift.debounce)
     job = MachineConfigController(place.job, follower, around, periods)
-    loop = Controller(machineconfig.NAME, job.tick, chronicle, random.Random())  # noqa: S311 - jitter, no secret
+
+    def tick() -> float:
+        wanted = job.tick()
+        memory.give_back()  # configs and file contents are large, and rarely at hand
+        return wanted
+
+    loop = Controller(machineconfig.NAME, tick, chronicle, random.Random())  # noqa: S311 - jitter, no secret
 
     place.systemd.meanwhile = place.informant.meanwhile = job.glance
 

@@ -121,14 +121,14 @@ class _Check:
         except OSError:  # made by this batch
             return
         try:
-            flag, device = immutable(descriptor), os.fstat(descriptor).st_dev
+            flag, mount = immutable(descriptor), _mount(descriptor)
         finally:
             os.close(descriptor)
         reached = self._tree.nearest(split(change.path)[0])
         if flag:
             message, advice = f"its target {change.target} is {flag} (chattr)", "clear the flag, or declare a file"
             yield Problem(_NODE, change.path, message, advice)
-        if device != os.stat(".", dir_fd=self._tree.directory(reached)).st_dev:
+        if mount != _mount(self._tree.directory(reached)):
             message = f"its target {change.target} lies on another file system"
             yield Problem(_NODE, change.path, message, "declare a symbolic link, or a file")
 
@@ -241,6 +241,12 @@ def _writable(descriptor: int, directory: str, outside: str) -> Iterator[Problem
 
 def _is_read_only(descriptor: int) -> bool:
     return bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
+
+
+def _mount(descriptor: int) -> str:
+    """The id of the mount that an open file was reached by (proc_pid_fdinfo(5)); link(2) does not cross mounts."""
+    with open(f"/proc/self/fdinfo/{descriptor}") as facts:
+        return next((line for line in facts if line.startswith("mnt_id:")), "")
 
 
 def _real(descriptor: int) -> str:

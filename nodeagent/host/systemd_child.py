@@ -188,8 +188,11 @@ class Session:
             self._young.append((verb, name, self._restarts(path)))
 
     def stop(self, name: str) -> None:
+        """Stop a unit; one that is down because it failed counts as stopped from then on."""
         if self._active(name) not in {"inactive", "failed"}:
             self._run(b"StopUnit", "stop", name)
+        if self._active(name) == "failed":
+            self._bus.call(b"ResetFailedUnit", b"s", name.encode())
 
     def reload(self, name: str) -> None:
         """Reload a unit that runs; one that does not run reads its configuration when it starts."""

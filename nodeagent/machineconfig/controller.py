@@ -93,7 +93,8 @@ class MachineConfigController:
         self._touched = Touched(everything=True)
         self._started = False
         self._watched: tuple[Applied, tuple[str, ...]] | None = None
-        self._intent: Intent | None = None
+        self._desired = ""  # the config that the sources ask for
+        self._intent: Intent | None = None  # the same whole, for as long as it may have to be applied
         self._doing = ""  # what the loop is at, where that may take long
         self._forced = False  # the force file was there, and what it asks for is not done yet
         self._problem = ""  # why the sources cannot be used
@@ -181,6 +182,7 @@ class MachineConfigController:
     def _load(self) -> None:
         try:
             self._intent = self._around.load()
+            self._desired = self._intent.rendered.name
             self._problem = ""
         except Rejected as error:
             self._problem = str(error)
@@ -191,7 +193,7 @@ class MachineConfigController:
         """Apply what the sources ask for, unless something speaks against it."""
         self._forced = self._around.force() or self._forced
         applied = self._job.applied()
-        intent = self._intent
+        intent = self._intent_beside(applied)
         if self._forced:
             again = intent or self._job.intent_of(applied.generation)
             self._apply(replace(again, cause="force file", force=True, reboot=True))
@@ -200,6 +202,14 @@ class MachineConfigController:
             self._apply(intent)
         elif applied.pending is not None and applied.pending.boot == self._job.node.boot:
             self._reboot(applied.pending)
+
+    def _intent_beside(self, applied: Applied) -> Intent | None:
+        """What the sources ask for; None, and its memory given back, while that is what is applied or held."""
+        if self._desired in (applied.config, applied.held) and not self._forced:
+            self._intent = None
+        elif self._intent is None and self._desired:
+            self._load()
+        return self._intent
 
     def _wants(self, intent: Intent, applied: Applied) -> bool:
         name = intent.rendered.name
@@ -243,7 +253,7 @@ class MachineConfigController:
         if outcome.result is Result.UNDONE:
             self._failed(name, State.DEGRADED, f"{outcome.why}; everything is as it was before", "undone", began)
             return
-        self._failure = None
+        self._failure = self._intent = None
         self._around.observer.applied(str(outcome.result), time.monotonic() - began, name)
         self._follower.settled()
         self._watch(proposal.applied)
@@ -365,10 +375,9 @@ class MachineConfigController:
 
     def _detail(self) -> dict[str, Any]:
         applied = self._job.applied()
-        desired = self._intent.rendered.name if self._intent is not None else ""
         return {
             "config": applied.config,
-            "desired": desired,
+            "desired": self._desired,
             "generation": applied.generation,
             "held": applied.held,
             "pending": vars(applied.pending) if applied.pending else None,

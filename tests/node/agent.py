@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -129,8 +128,7 @@ class Agent:
 
     def start(self, *flags: str, service: Mapping[str, str] | None = None) -> None:
         """Install and enable the packaged service with `flags` and other `service` settings; up when this returns."""
-        text = _PACKAGED.read_text().replace("/usr/bin/nodeagent run", f"{sys.executable} -m nodeagent run")
-        self.machine.write(f"{UNITS}/nodeagent.service", text)
+        self.machine.copy(_PACKAGED, f"{UNITS}/nodeagent.service")
         changed = {"Environment": f"PYTHONPATH={CHECKOUT}", "RestartSec": "100ms", **(service or {})}
         lines = [f"{key}={value}" for key, value in changed.items()]
         command = [sys.executable, "-m", "nodeagent", "run", *flags]
@@ -141,15 +139,6 @@ class Agent:
 
     def stop(self) -> None:
         self.systemctl("stop", "nodeagent.service")
-
-    @contextmanager
-    def daemon(self, *flags: str) -> Iterator[None]:
-        """The daemon, up while the block runs."""
-        self.start(*flags)
-        try:
-            yield
-        finally:
-            self.stop()
 
     def status(self) -> Spec:
         """What the daemon last reported of machine configuration; {} before it has."""

@@ -1,0 +1,59 @@
+"""Applies the scenario's plan to a root directory, or recovers what an earlier run left there. Made to be killed.
+
+    python -m tests.crash.driver ROOT apply|recover
+
+Ends with status 0, or 1 and the error for people on standard error. BARRIER=fsync or BARRIER=syncfs in the environment
+forces one of the two ways in which the barrier flushes.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self
+
+from nodeagent.errors import NodeAgentError
+from nodeagent.host import barrier
+from nodeagent.host.store import Store
+from nodeagent.host.tree import Tree
+from tests.crash import scenario
+
+_MANY_DIRTY = {"fsync": -1, "syncfs": 1 << 60}
+
+
+class _OneByOne:
+    """Stands in for the threads of the barrier, so that the calls of a run come in the same order each time."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to wait for."""
+
+    def map(self, call: Callable[[Any], Any], each: Iterable[Any]) -> Iterator[Any]:
+        return map(call, each)
+
+
+def main(root: str, command: str) -> int:
+    barrier._MANY_DIRTY = _MANY_DIRTY[os.environ["BARRIER"]]
+    concurrent.futures.ThreadPoolExecutor = _OneByOne  # type: ignore[assignment, misc]
+    with Tree(root) as tree:
+        executor = scenario.executor(tree, Store(tree, scenario.STATE).prepare())
+        try:
+            if command == "recover":
+                executor.recover()
+            else:
+                executor.execute(scenario.plan(tree), scenario.TRANSACTION)
+        except NodeAgentError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2]))
