@@ -182,10 +182,13 @@ class MachineConfigController:
     def _load(self) -> None:
         try:
             self._intent = self._around.load()
-            self._desired = self._intent.rendered.name
-            self._problem = ""
         except Rejected as error:
             self._problem = str(error)
+            return
+        self._desired = self._intent.rendered.name
+        self._problem = ""
+        if self._failure is not None and self._failure[0] != self._desired:
+            self._failure = None  # nobody asks any more for the config that failed
 
     # -- applying -----------------------------------------------------------------------------------------------------
 

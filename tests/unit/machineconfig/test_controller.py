@@ -83,6 +83,16 @@ def test_what_the_node_cannot_have_is_unreconcilable_and_not_tried_again(tmp_pat
         assert one.sources_changed().state is State.DONE
 
 
+def test_going_back_to_what_is_applied_ends_the_trouble_of_a_config_that_failed(tmp_path: Path) -> None:
+    with daemon(tmp_path) as one:
+        declare(one, "good")
+        one.tick()
+        declare(one, "bad", "/run/x")
+        assert one.sources_changed().state is State.UNRECONCILABLE
+        declare(one, "good")
+        assert one.sources_changed().state is State.DONE
+
+
 def test_drift_degrades_the_node_with_who_did_it_until_it_is_resolved(tmp_path: Path) -> None:
     with daemon(tmp_path) as one:
         declare(one, "declared")
