@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nodeagent.engine.executor import Executor
 from nodeagent.engine.journal import Journal
@@ -19,9 +20,10 @@ from nodeagent.host.systemd import Systemd
 from nodeagent.host.tree import Tree
 from nodeagent.machineconfig.disruption import Policy
 from nodeagent.machineconfig.job import Intent, Job, Retention
-from nodeagent.machineconfig.render import Rendered, render
-from nodeagent.machineconfig.source import Documents, load
 from nodeagent.settings import Settings
+
+if TYPE_CHECKING:
+    from nodeagent.machineconfig.source import Documents
 
 _ANSWER = 10.0  # seconds that systemd may take to tell of units; carrying out an action may take longer
 
@@ -66,21 +68,14 @@ def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
     return Workplace(settings, tree, store, node, systemd, informant, job)
 
 
-def documents(paths: list[str]) -> Documents:
-    """Everything that the sources hold; Rejected with every problem."""
-    return load(sources.read(paths))
-
-
-def rendered(found: Documents, pool: str) -> Rendered:
-    """The rendered MachineConfig of a pool; Rejected with every problem."""
-    return render(found.machine_configs, pool)
-
-
 def intent(paths: list[str], pool: str) -> tuple[Intent, Documents]:
-    """What the sources ask for."""
-    found = documents(paths)
+    """What the sources ask for, and everything that was found in them; Rejected with every problem."""
+    from nodeagent.machineconfig.render import render  # noqa: PLC0415 - YAML and the Ignition model, by need
+    from nodeagent.machineconfig.source import load  # noqa: PLC0415
+
+    found = load(sources.read(paths))
     policy = found.policy.policy if found.policy is not None else Policy()
-    return Intent(rendered(found, pool), policy), found
+    return Intent(render(found.machine_configs, pool), policy), found
 
 
 def default_source(settings: Settings) -> list[str]:

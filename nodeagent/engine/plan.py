@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -60,6 +60,12 @@ class Plan:
         """A plan of `changes` in any order; repeats are dropped."""
         ordered = _sorted(changes)
         return cls(ordered, _sorted(records), _sorted(compensations), final)
+
+    def recording(self, record: Change) -> Plan:
+        """The same plan with one more record; the fingerprint stays, since records are no part of it."""
+        more = replace(self, records=(*self.records, record))
+        vars(more).update({name: value for name, value in vars(self).items() if name == "fingerprint"})
+        return more
 
     def __bool__(self) -> bool:
         return bool(self.changes) or self.final is not None

@@ -166,13 +166,21 @@ class FileEffects:
         blob = f"{self._originals}/{digest}"
         if self._observer.state(blob).digest == digest:
             return  # kept already, and whole
-        data = self._observer.read(change.path, change.before.size, change.actor)
+        data = self._read_original(change)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(digest, dir_fd=self._tree.directory(self._originals))
         with self._created(blob) as descriptor:
-            _write(descriptor, data or b"")
+            _write(descriptor, data)
         if self._observer.state(blob).digest != digest:
             raise _overtaken(change)
+
+    def _read_original(self, change: KeepOriginal) -> bytes:
+        try:
+            return self._observer.read(change.path, change.before.size, change.actor) or b""
+        except OSError as error:
+            if error.errno in (errno.EFBIG, errno.EINVAL):  # it has grown, or is no regular file any more
+                raise _overtaken(change) from error
+            raise
 
     # -- putting in place ---------------------------------------------------------------------------------------------
 

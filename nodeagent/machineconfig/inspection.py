@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterator
 from nodeagent.changes.files import Actor
 from nodeagent.machineconfig import accounts
 from nodeagent.machineconfig.applied import Applied
+from nodeagent.machineconfig.bootconfig import boot_files, misconfigured
 from nodeagent.machineconfig.desired import UNIT_DIRECTORY
 from nodeagent.machineconfig.drift import UNIT_PREFIX, Finding, Kind, compare
+from nodeagent.machineconfig.links import enablement_links, link_directories, links_to
 from nodeagent.machineconfig.node import TABLE_LIMIT, Node
-from nodeagent.machineconfig.resolve.kernel import boot_files, misconfigured
-from nodeagent.machineconfig.resolve.units import enablement_links, link_directories, links_to
 
 _SHADOW = "/etc/shadow"
 _RUNTIME_UNITS = "/run/systemd/system"

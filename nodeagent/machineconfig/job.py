@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nodeagent.engine.executor import Executor, Outcome, Progress, Result
 from nodeagent.engine.plan import Change, Plan
 from nodeagent.errors import Broken, Problem, Rejected
-from nodeagent.machineconfig import history, inspection, policydocument
+from nodeagent.machineconfig import history, inspection
 from nodeagent.machineconfig.applied import Applied
 from nodeagent.machineconfig.desired import Desired
 from nodeagent.machineconfig.disruption import Policy
@@ -22,8 +22,12 @@ from nodeagent.machineconfig.history import Generation
 from nodeagent.machineconfig.node import Node
 from nodeagent.machineconfig.planner import paths_of_interest
 from nodeagent.machineconfig.proposal import STATE_FILE, Proposal, Purpose, Situation, propose, remedy, state_file
-from nodeagent.machineconfig.render import EMPTY, Rendered
-from nodeagent.machineconfig.resolve import resolve
+
+if TYPE_CHECKING:
+    from nodeagent.machineconfig.render import Rendered
+
+# The Ignition model costs more to import than a whole look at 10,000 unchanged files: only what reads MachineConfigs
+# imports it, when it does.
 
 _DAY = 86400
 
@@ -136,6 +140,8 @@ class Job:
 
     def resolve(self, rendered: Rendered, applied: Applied) -> Desired:
         """What the node should have under `rendered`."""
+        from nodeagent.machineconfig.resolve import resolve  # noqa: PLC0415 - see above
+
         today = int(self._clock()) // _DAY
         return resolve(rendered, self.node, applied, user=self._user, today=today)
 
@@ -163,6 +169,8 @@ class Job:
         """The proposal with a record of the new generation, if it makes one."""
         if proposal.applied.generation == applied.generation:
             return proposal
+        from nodeagent.machineconfig import policydocument  # noqa: PLC0415 - see above
+
         generation = Generation(
             number=proposal.applied.generation,
             config=proposal.applied.config,
@@ -176,10 +184,13 @@ class Job:
         )
         path = f"{self.store.path}/{history.DIRECTORY}/{generation.name}"
         record = state_file(path, generation.encode(), situation)
-        return replace(proposal, plan=replace(proposal.plan, records=(*proposal.plan.records, record)))
+        return replace(proposal, plan=proposal.plan.recording(record))
 
     def intent_of(self, number: int) -> Intent:
         """What generation `number` was; 0 is the node as it was before the agent came."""
+        from nodeagent.machineconfig import policydocument  # noqa: PLC0415 - see above
+        from nodeagent.machineconfig.render import EMPTY, Rendered  # noqa: PLC0415
+
         if number == 0:
             return Intent(EMPTY("worker"), Policy())
         generation = self.generation(number)

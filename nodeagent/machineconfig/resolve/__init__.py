@@ -8,6 +8,7 @@ from __future__ import annotations
 from nodeagent.errors import Rejected
 from nodeagent.machineconfig.applicable import inapplicable
 from nodeagent.machineconfig.applied import Applied
+from nodeagent.machineconfig.bootconfig import stale
 from nodeagent.machineconfig.desired import Desired
 from nodeagent.machineconfig.node import Node
 from nodeagent.machineconfig.render import Rendered
@@ -27,7 +28,8 @@ def resolve(rendered: Rendered, node: Node, applied: Applied, *, user: str, toda
     declared_units = units.resolve(context)
     declared_account = account.resolve(context, user, today)
     declared_kernel, boot_menu = kernel.resolve(context)
-    stale = bool(boot_menu) and kernel.stale(node, declared_kernel)
+    stale_menu = bool(boot_menu) and stale(node, declared_kernel)
     if context.problems:
         raise Rejected(context.problems)
-    return Desired(rendered.name, context.paths, declared_units, declared_account, declared_kernel, boot_menu, stale)
+    parts = (declared_units, declared_account, declared_kernel, boot_menu, stale_menu)
+    return Desired(rendered.name, context.paths, *parts)

@@ -7,12 +7,13 @@ declared, the node's presets decide for units that bring their own contents (sys
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from nodeagent.machineconfig.applied import Subject, Unit
 from nodeagent.machineconfig.desired import UNIT_DIRECTORY, Absent, File, Link
 from nodeagent.machineconfig.enablement import Preset, Presets, install, parse_presets, template_of
 from nodeagent.machineconfig.ignition import model
+from nodeagent.machineconfig.links import enablement_links, links_to
 from nodeagent.machineconfig.node import Node
 from nodeagent.machineconfig.resolve.context import Context
 from nodeagent.observed.files import FileType
@@ -26,7 +27,6 @@ _UNIT_PATH = (
     "/lib/systemd/system",
 )
 _PRESET_PATH = tuple(f"{base}/systemd/system-preset" for base in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
-_LINK_DIRECTORIES = (".wants", ".requires", ".upholds")
 _LIMIT = 1 << 20  # bytes of a unit or preset file
 _MASK = "/dev/null"
 
@@ -186,33 +186,6 @@ class _Enabler:
         absent = Absent(subject=Subject.ENABLEMENT, sources=self._context.sources(key), unit=unit.name)
         for path in links_to(unit.name, self._links):
             self._context.declare(path, absent, key)
-
-
-def enablement_links(node: Node) -> dict[str, str]:
-    """All links in /etc/systemd/system that enable units: path to target."""
-    entries = node.entries(UNIT_DIRECTORY)
-    paths = [f"{UNIT_DIRECTORY}/{name}" for name in entries if not name.endswith((*_LINK_DIRECTORIES, ".d"))]
-    paths += [f"{directory}/{name}" for directory in link_directories(node) for name in node.entries(directory)]
-    states = node.states(paths)
-    return {path: state.target for path, state in states.items() if state.type is FileType.LINK}
-
-
-def link_directories(node: Node) -> tuple[str, ...]:
-    """The directories in /etc/systemd/system whose links pull units in."""
-    names = node.entries(UNIT_DIRECTORY)
-    return tuple(f"{UNIT_DIRECTORY}/{name}" for name in names if name.endswith(_LINK_DIRECTORIES))
-
-
-def links_to(unit: str, links: Mapping[str, str]) -> list[str]:
-    """Paths of the links that enable `unit`: in a .wants directory under its name, or an alias that points at it."""
-    return sorted(path for path, target in links.items() if _enables(unit, path, target))
-
-
-def _enables(unit: str, path: str, target: str) -> bool:
-    directory, _, name = path.rpartition("/")
-    if directory != UNIT_DIRECTORY:
-        return name == unit or template_of(name) == unit
-    return name != unit and target.rpartition("/")[2] == unit
 
 
 def _text(node: Node, path: str) -> str | None:
