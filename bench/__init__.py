@@ -1,1 +1,1 @@
-"""Benchmarks against peers on real work; never tests."""
+"""Benchmarks against peers on real work, side by side in one run; never tests."""
