@@ -193,14 +193,15 @@ def _overtake(path: Path, kind: str, theirs: bytes) -> None:
         return
     if there:
         path.unlink()
-    {
+    put: dict[str, Callable[[], object]] = {
         "append": lambda: path.write_bytes(theirs),
         "replace": lambda: path.write_bytes(theirs),
         "link": lambda: path.symlink_to(os.fsdecode(theirs)),
         "directory": path.mkdir,
         "fifo": lambda: os.mkfifo(path),
         "remove": lambda: None if there else path.write_bytes(theirs),
-    }[kind]()
+    }
+    put[kind]()
 
 
 class Batches(RuleBasedStateMachine):
