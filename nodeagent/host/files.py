@@ -37,6 +37,9 @@ from nodeagent.observed.files import FileType
 
 ASIDE = ".nodeagent-"  # how the names of everything that is put aside begin
 
+# What is still there when a batch has been put in place: the rename of something new has used up its aside name.
+_LEAVES_SOMETHING = frozenset({Undo.SWAP, Undo.RESTORE, Undo.LATER})
+
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -82,7 +85,7 @@ class FileEffects:
 
     def discard(self, inverses: Sequence[Mapping[str, Any]]) -> None:
         """Drop everything that still stands aside, and then the directories that this leaves empty."""
-        kept = [Inverse.from_facts(facts) for facts in inverses]
+        kept = [Inverse.from_facts(facts) for facts in inverses if facts["undo"] in _LEAVES_SOMETHING]
         for each in kept:
             if each.aside:
                 with acting(each.actor, each.path), contextlib.suppress(FileNotFoundError):
