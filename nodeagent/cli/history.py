@@ -76,7 +76,9 @@ def rollback_command(arguments: argparse.Namespace) -> int:
         intent = place.job.rollback(arguments.generation)
         if arguments.dry_run:
             proposal = place.job.propose(intent)
-            for line in show.plan_lines(proposal, place.node.read, with_diffs=True):
-                print(line)
+            if arguments.output == "json":
+                show.emit(show.plan_document(proposal, ()))
+            else:
+                print("\n".join(show.plan_lines(proposal, place.node.read, with_diffs=True)))
             return 3 if proposal.plan else 0
     return apply_intent(arguments, settings, intent)

@@ -145,7 +145,8 @@ def apply_intent(arguments: argparse.Namespace, settings: Settings, intent: Inte
     with agent.opened(settings) as place, place.store.locked(settings.apply.lock_timeout):
         for outcome in place.job.recover():
             print(f"an interrupted change was {outcome.result}{_because(outcome)}", file=sys.stderr)
-        proposal = place.job.propose(intent)
+        wait = intent.force or not settings.reboot.allow
+        proposal = place.job.propose(replace(intent, wait=wait))
         _agreed(proposal, getattr(arguments, "plan", None))
         outcome = place.job.apply(proposal.plan, watcher())
         if outcome.result is Result.APPLIED:
@@ -153,7 +154,7 @@ def apply_intent(arguments: argparse.Namespace, settings: Settings, intent: Inte
         _tell(arguments.output, proposal, outcome)
         if outcome.result is Result.UNDONE:
             return ERROR
-        if outcome.final is not None and settings.reboot.allow and not intent.force:
+        if outcome.final is not None and not wait:
             place.systemd.reboot()
     return OK
 

@@ -11,16 +11,18 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from nodeagent.changes.files import Inverse, Trace, Undo
 from nodeagent.host import attributes
 from nodeagent.host.barrier import Barrier
-from nodeagent.host.observe import Observer, acting, file_type
+from nodeagent.host.observe import Observer, acting
 from nodeagent.host.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, rename
 from nodeagent.host.tree import Tree, beside, split
 from nodeagent.observed.files import FileState, FileType
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_SET_ID = 0o6000
 _STAYS = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
@@ -97,7 +99,7 @@ class Restoration:
             remove_if_empty(self._tree, self._barrier, undone.path)
 
     def _reset_metadata(self, undone: Inverse) -> None:
-        if not self._is_still_there(undone):
+        if not _is_ours(undone, self._observer.state(undone.path)):
             return
         directory, name = split(undone.path)
         descriptor = os.open(name, _OPEN, dir_fd=self._tree.directory(directory))
@@ -108,12 +110,20 @@ class Restoration:
             os.close(descriptor)
         self._barrier.note(undone.path, inode=True)
 
-    def _is_still_there(self, undone: Inverse) -> bool:
-        """False if somebody has put something else there, whose mode and owner are not ours to set."""
-        seen = self._observer.stat(undone.path)
-        if seen is None or file_type(seen.st_mode) is not undone.before.type:
-            return False
-        return seen.st_ino in undone.stamp[:1] or self._observer.state(undone.path).digest == undone.before.digest
+
+def _is_ours(undone: Inverse, state: FileState) -> bool:
+    """Whether mode and owner are somewhere between old and new, and not what somebody else has made of them since.
+
+    On the way a change of owner clears set-id bits, and an ACL changes the mode. What has other bytes by now is only
+    ours if it is the very inode, with exactly what the batch gave it.
+    """
+    now, before, after = Trace.of(state), undone.before, undone.after
+    if (now.type, now.digest) != (before.type, before.digest):
+        return replace(now, digest=after.digest) == after and state.identity[1:2] == undone.stamp[:1]
+    if now.uid not in (before.uid, after.uid) or now.gid not in (before.gid, after.gid):
+        return False
+    has_acl = bool(state.xattrs or undone.xattrs)
+    return has_acl or now.mode & ~_SET_ID in (before.mode & ~_SET_ID, after.mode & ~_SET_ID)
 
 
 def _stands_aside(undone: Inverse, now: FileState, aside: FileState) -> bool:

@@ -168,11 +168,15 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Pending:
-    """A reboot that has been prepared and not yet confirmed: `boot` is the boot id it was prepared under."""
+    """A reboot that has been prepared and not yet confirmed: `boot` is the boot id it was prepared under.
+
+    With `wait`, an administrator has asked not to reboot now, and the daemon does not either.
+    """
 
     boot: str
     why: str
     since: float
+    wait: bool = False
 
 
 @dataclass(frozen=True)

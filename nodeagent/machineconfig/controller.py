@@ -124,7 +124,7 @@ class MachineConfigController:
     def _round(self, touched: Collection[str], everything: bool) -> None:
         now = time.monotonic()
         self._confirm()
-        if everything or self._is_due("resync", now, self._periods.resync) or self._concerns_sources(touched):
+        if self._is_due("resync", now, self._periods.resync) or everything or self._concerns_sources(touched):
             self._load()
         self._converge()
         self._look(touched, everything, now)
@@ -187,8 +187,8 @@ class MachineConfigController:
             return
         self._desired = self._intent.rendered.name
         self._problem = ""
-        if self._failure is not None and self._failure[0] != self._desired:
-            self._failure = None  # nobody asks any more for the config that failed
+        if self._failure is not None and (self._failure[0] != self._desired or self._failure[1] is not State.DEGRADED):
+            self._failure = None  # nobody asks for it any more, or it was refused, and the node may have been mended
 
     # -- applying -----------------------------------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class MachineConfigController:
             self._forced = False
         elif intent is not None and self._wants(intent, applied):
             self._apply(intent)
-        elif applied.pending is not None and applied.pending.boot == self._job.node.boot:
+        elif applied.pending is not None and applied.pending.boot == self._job.node.boot and not applied.pending.wait:
             self._reboot(applied.pending)
 
     def _intent_beside(self, applied: Applied) -> Intent | None:
@@ -339,6 +339,7 @@ class MachineConfigController:
         before, directories = self._watched or (None, ())
         if applied is not before:
             self._follower.settled()
+            self._failure = None  # whoever has applied something has dealt with what failed here
         if applied is not before or directories != inspection.rest_directories(self._job.node, applied):
             self._watch(applied)
 

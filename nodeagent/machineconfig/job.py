@@ -61,7 +61,7 @@ class Intent:
     """A rendered config with the disruption policy that goes with it, and why it is to be applied.
 
     `held` is the config that is left by going back. With `force`, what others have added against it is taken away too;
-    with `reboot`, the node reboots whatever the policy says.
+    with `reboot`, the node reboots whatever the policy says; with `wait`, a reboot is left to whoever asked for it.
     """
 
     rendered: Rendered
@@ -70,6 +70,7 @@ class Intent:
     held: str = ""
     force: bool = False
     reboot: bool = False
+    wait: bool = False
 
 
 class Job:
@@ -134,7 +135,11 @@ class Job:
             desired = replace(desired, unwanted=inspection.unwanted(self.node, applied))
         situation = self._situation(desired, applied, intent.policy)
         proposal = propose(
-            desired, applied, intent.policy, situation, Purpose(self._next(applied), intent.held, intent.reboot)
+            desired,
+            applied,
+            intent.policy,
+            situation,
+            Purpose(self._next(applied), intent.held, intent.reboot, intent.wait),
         )
         return self._with_history(proposal, applied, intent, situation)
 

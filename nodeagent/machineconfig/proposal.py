@@ -68,11 +68,15 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a plan is for: the number that a new config will have, the config that is left, whether to reboot anyway."""
+    """What a plan is for: the number that a new config will have, the config that is left.
+
+    With `reboot` the node reboots whatever the policy says; with `wait` a reboot stays pending until somebody makes it.
+    """
 
     generation: int
     held: str = ""
     reboot: bool = False
+    wait: bool = False
 
 
 def propose(desired: Desired, applied: Applied, policy: Policy, situation: Situation, purpose: Purpose) -> Proposal:
@@ -83,7 +87,7 @@ def propose(desired: Desired, applied: Applied, policy: Policy, situation: Situa
     after = _after(desired, applied, found, purpose, situation)
     forward, final = _forward(found.changes, changed, taken, desired, situation)
     if final is not None:
-        after = replace(after, pending=Pending(situation.boot, final.why, situation.now))
+        after = replace(after, pending=Pending(situation.boot, final.why, situation.now, purpose.wait))
     plan = Plan.of(
         [*found.changes, *forward],
         records=() if after == applied else (_record(after, situation),),

@@ -42,7 +42,14 @@ class Context:
         self.paths[path] = declared
 
     def contents(self, key: str, field: str, resource: Resource) -> bytes:
-        """The bytes of a resource, or b"" and a problem."""
+        """The bytes of a resource, or b"" and a problem. What `inapplicable` refuses is not fetched first."""
+        source = resource.source or ""
+        if (
+            source
+            and not source.startswith("data:")
+            and not (source.startswith("https:") and resource.verification.hash)
+        ):
+            return b""
         try:
             return contents(resource, self._fetch)
         except ValueError as error:

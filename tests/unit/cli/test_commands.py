@@ -117,6 +117,7 @@ def test_a_rollback_can_be_looked_at_first(node: Node) -> None:
     assert shown.code == 3
     assert "remove file /etc/x" in shown.out
     assert (node.root / "etc/x").exists()
+    assert node("rollback", "0", "--dry-run", "-o", "json").json["changes"][0]["path"] == "/etc/x"
 
 
 @pytest.mark.parametrize(

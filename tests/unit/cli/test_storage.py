@@ -103,6 +103,16 @@ def test_owners_that_the_node_does_not_know_are_all_named(node: Node) -> None:
     assert "there is no group 'ghosts' on this node" in refused.err
 
 
+def test_a_source_that_is_not_fetched_is_rejected_with_everything_else(node: Node) -> None:
+    sources = ("http://127.0.0.1:1/x", "https://127.0.0.1:1/x", "s3://bucket/x")
+    files = [{"path": f"/etc/{index}", "contents": {"source": source}} for index, source in enumerate(sources)]
+    storage(node, files=[*files, text("/etc/x", "a", user={"name": "ghost"})])
+    refused = node.apply()
+    assert refused.code == 1
+    for named in ("by http on a running node", "by s3 on a running node", "only used with a hash", "no user 'ghost'"):
+        assert named in refused.err
+
+
 def test_a_path_that_two_sections_claim_is_rejected(node: Node) -> None:
     storage(node, files=[text("/etc/systemd/system/x.service", "a")])
     document = yaml.safe_load((node.source / "50-x.yaml").read_text())

@@ -233,6 +233,26 @@ def test_metadata_is_not_set_back_on_what_somebody_else_has_put_there(scratch: S
     assert scratch.state("/etc/old").mode == 0o600
 
 
+def test_metadata_that_somebody_else_has_set_since_stays(scratch: Scratch) -> None:
+    batch = scratch.batch(scratch.metadata("/etc", 0o711), scratch.metadata("/etc/old", 0o600))
+    scratch.at("/etc/old").chmod(0o640)
+    with _unchanged(scratch):
+        batch.stage()
+        with pytest.raises(Transient, match="/etc/old: changed"):
+            batch.commit()
+        batch.undo_elsewhere()
+
+
+def test_metadata_is_set_back_from_half_way(scratch: Scratch) -> None:
+    require("root")
+    scratch.at("/etc/old").chmod(0o6711)
+    with _unchanged(scratch):
+        batch = scratch.batch(scratch.metadata("/etc/old", 0o755, uid=1234, gid=1234))
+        os.chown(scratch.at("/etc/old"), 1234, 1234)  # which clears the set-id bits
+        assert scratch.state("/etc/old").mode == 0o711
+        batch.undo_elsewhere()
+
+
 def test_what_comes_back_to_a_removed_path_gives_way_to_what_was_there(scratch: Scratch) -> None:
     batch = scratch.batch(scratch.removal("/etc/old"))
     batch.stage()

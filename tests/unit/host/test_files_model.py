@@ -191,9 +191,13 @@ def _overtake(path: Path, kind: str, theirs: bytes) -> None:
         with path.open("ab") as file:
             file.write(theirs)
         return
+    if kind == "chmod" and there and not path.is_symlink():
+        path.chmod(stat.S_IMODE(path.stat().st_mode) ^ 0o001)
+        return
     if there:
         path.unlink()
     put: dict[str, Callable[[], object]] = {
+        "chmod": lambda: path.write_bytes(theirs),
         "append": lambda: path.write_bytes(theirs),
         "replace": lambda: path.write_bytes(theirs),
         "link": lambda: path.symlink_to(os.fsdecode(theirs)),
@@ -255,7 +259,7 @@ class Batches(RuleBasedStateMachine):
         """Kept originals stay when a batch is undone: they are what the disk holds anyway."""
         return {path: item for path, item in snapshot(self.root).items() if not path.startswith("/state/originals/")}
 
-    @rule(data=st.data(), kind=st.sampled_from(["append", "replace", "link", "directory", "fifo", "remove"]))
+    @rule(data=st.data(), kind=st.sampled_from(["append", "chmod", "replace", "link", "directory", "fifo", "remove"]))
     def overtake(self, data: st.DataObject, kind: str) -> None:
         changes = [change for change in self._draw(data) if not isinstance(change, KeepOriginal)]
         watched = [change for change in changes if _is_watched(change) and self.scratch.at(change.path).parent.is_dir()]
@@ -301,5 +305,5 @@ def _tidy(path: Path, seen: Mapping[str, Item]) -> None:
     assert seen
 
 
-Batches.TestCase.settings = settings(max_examples=100, stateful_step_count=8, deadline=None)
+Batches.TestCase.settings = settings(max_examples=800, stateful_step_count=8, deadline=None)
 TestBatches = Batches.TestCase

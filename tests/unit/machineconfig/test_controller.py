@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.agent import intent
 from nodeagent.engine.report import State
 from nodeagent.machineconfig.applied import Pending
 from nodeagent.machineconfig.proposal import STATE_FILE
@@ -91,6 +92,37 @@ def test_going_back_to_what_is_applied_ends_the_trouble_of_a_config_that_failed(
         assert one.sources_changed().state is State.UNRECONCILABLE
         declare(one, "good")
         assert one.sources_changed().state is State.DONE
+
+
+def test_a_failure_ends_when_somebody_mends_the_node_and_applies(tmp_path: Path) -> None:
+    with daemon(tmp_path) as one:
+        (one.root / "etc/x").mkdir()
+        declare(one, "x")
+        assert one.tick().state is State.UNRECONCILABLE
+        (one.root / "etc/x").rmdir()
+        job = one.place.job
+        with one.place.store.locked(5.0):
+            job.apply(job.propose(intent([str(one.source)], "worker")[0]).plan, lambda _: None)
+        one.touch("/var/lib/nodeagent/applied.json")
+        assert one.tick().state is State.DONE
+
+
+def test_what_was_refused_is_tried_again_when_the_sources_are_read_again(tmp_path: Path) -> None:
+    with daemon(tmp_path, periods=replace(PERIODS, resync=0.0)) as one:
+        (one.root / "etc/x").mkdir()
+        declare(one, "x")
+        assert one.tick().state is State.UNRECONCILABLE
+        (one.root / "etc/x").rmdir()
+        assert one.tick().state is State.DONE
+
+
+def test_a_reboot_that_an_administrator_put_off_is_not_made(tmp_path: Path) -> None:
+    with daemon(tmp_path) as one:
+        declare(one, "one")
+        one.tick()
+        applied = replace(one.place.job.applied(), pending=Pending(one.place.node.boot, "asked for", 1.0, wait=True))
+        one.place.store.write(STATE_FILE, applied.encode())
+        assert (one.tick().state, one.recorder.reboots) == (State.WORKING, 0)
 
 
 def test_drift_degrades_the_node_with_who_did_it_until_it_is_resolved(tmp_path: Path) -> None:
