@@ -106,7 +106,7 @@ def edit_environment(block: bytes, wanted: Wanted, before: Kernel) -> bytes:
     text = found.string
     body = _bytes(text[: found.start(2)] + value + text[found.end(2) :])
     if (excess := len(body) - len(block)) > 0:
-        raise ValueError(f"GRUB's environment block is {excess} bytes too small for the kernel arguments")
+        raise ValueError(f"is {excess} bytes too small for the kernel arguments")
     return body.ljust(len(block), b"#")
 
 

@@ -7,7 +7,7 @@ before the agent first touched it, and gives exactly that back when nothing decl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nodeagent.changes.files import (
     NOTHING,
@@ -301,8 +301,10 @@ class _Planner:
         """Plan the path's way back to what stood there before the agent came."""
         state = self.observed.get(path, ABSENT)
         planned = self._remove(path, entry, state) if entry.original is None else self._restore(path, entry, state)
-        if planned is not None:
-            self.changes.append(planned)
+        if planned is None:
+            return
+        kernel = entry.subject is Subject.KERNEL  # the boot menu follows such a change
+        self.changes.append(replace(planned, phase=Phase.KERNEL) if kernel else planned)
 
     def keep_away(self, path: str) -> None:
         """Plan to take away what may not be here: what the agent has removed before, or what undoes what it applied."""
@@ -319,8 +321,7 @@ class _Planner:
             return None
         if (state.type is FileType.DIRECTORY) != (entry.trace.type is FileType.DIRECTORY):
             return None  # somebody has put something else there: it is not ours to remove
-        phase = Phase.KERNEL if entry.subject is Subject.KERNEL else Phase.REMOVAL  # the boot menu follows the former
-        return RemovePath(path=path, before=state, sources=entry.sources, phase=phase, reason="no longer declared")
+        return RemovePath(path=path, before=state, sources=entry.sources, reason="no longer declared")
 
     def _restore(self, path: str, entry: Entry, state: FileState) -> FileChange | None:
         original = entry.original or Original(NOTHING)

@@ -183,8 +183,7 @@ def _forward(
 ) -> tuple[list[Change], Reboot | None]:
     """The forward changes that follow, and the reboot if one is needed."""
     forward: list[Change] = []
-    stale = desired.stale_menu or any(change.phase == Phase.KERNEL for change in changes)
-    if stale and desired.boot_menu:
+    if desired.boot_menu and (desired.stale_menu or changed.kernel_arguments):
         forward.append(RegenerateBootMenu(desired.boot_menu))
     if not situation.running:
         return forward, None

@@ -47,6 +47,15 @@ def test_arguments_reach_the_menu_and_leave_it_again(machine: Machine, agent: Ag
     assert all("audit=1" not in line and "quiet" in line for line in menu(machine))
 
 
+def test_arguments_leave_the_menu_even_where_the_drop_in_has_gone_before(machine: Machine, agent: Agent) -> None:
+    agent.declare("70-kernel", kernelArguments=ARGUMENTS)
+    agent.apply()
+    machine.path(grub.DROPIN).unlink()
+    assert all("audit=1" in line for line in menu(machine))
+    agent("rollback", "0", "--no-reboot")
+    assert all("audit=1" not in line and "quiet" in line for line in menu(machine))
+
+
 def test_a_tool_that_fails_rolls_everything_back(machine: Machine, agent: Agent) -> None:
     machine.write("/usr/sbin/grub-probe", "#!/bin/sh\necho no disk >&2\nexit 1\n", 0o755)
     agent.declare("70-kernel", kernelArguments=ARGUMENTS)

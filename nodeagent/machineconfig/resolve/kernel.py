@@ -6,7 +6,7 @@ Boot Loader Specification entries the options of each entry are edited. Any othe
 
 from __future__ import annotations
 
-from nodeagent.errors import Rejected
+from nodeagent.errors import Problem, Rejected
 from nodeagent.machineconfig import bls, grub, kernelargs
 from nodeagent.machineconfig.applied import Kernel, Subject
 from nodeagent.machineconfig.bootconfig import places, present
@@ -16,6 +16,9 @@ from nodeagent.machineconfig.kernelargs import Wanted
 from nodeagent.machineconfig.resolve.context import Context
 
 Command = tuple[str, ...]
+
+_LEAVE_OUT = "leave kernel arguments out for this node"
+_BRING_BACK = "put back the one that holds the arguments set earlier, so that they can be taken out of it"
 
 
 def resolve(context: Context) -> tuple[Kernel, Command]:
@@ -32,7 +35,7 @@ def resolve(context: Context) -> tuple[Kernel, Command]:
     try:
         loader = choose(files)
     except ValueError as error:
-        context.problem("kernel:", "kernelArguments", str(error), "leave kernel arguments out for this node")
+        _problem(context, str(error), _LEAVE_OUT if wanted else _BRING_BACK)
         return before, ()
     if loader is Loader.GRUB_DEBIAN:
         return _grub(context, wanted), grub.regenerate(files)
@@ -40,15 +43,24 @@ def resolve(context: Context) -> tuple[Kernel, Command]:
 
 
 def _wanted(context: Context) -> Wanted:
-    named = f"MachineConfig {' + '.join(_sources(context)) or context.rendered.name}"
     ignition = context.rendered.config.kernel_arguments
-    return Wanted.of(named, context.rendered.kernel_arguments, ignition.should_exist, ignition.should_not_exist)
+    return Wanted.of(
+        _blamed(context), context.rendered.kernel_arguments, ignition.should_exist, ignition.should_not_exist
+    )
 
 
 def _sources(context: Context) -> tuple[str, ...]:
     """Every MachineConfig that has a say in kernel arguments."""
     keys = sorted(key for key in context.rendered.provenance if key.startswith("karg:"))
     return tuple(dict.fromkeys(name for key in keys for name in context.sources(key)))
+
+
+def _blamed(context: Context) -> str:
+    return f"MachineConfig {' + '.join(_sources(context)) or context.rendered.name}"
+
+
+def _problem(context: Context, message: str, advice: str) -> None:
+    context.problems.append(Problem(_blamed(context), "$.spec.kernelArguments", message, advice))
 
 
 # -- GRUB -------------------------------------------------------------------------------------------------------------
@@ -70,12 +82,17 @@ def _bls(context: Context, wanted: Wanted) -> Kernel:
     before = context.applied.kernel
     for argument in bls.refused(wanted):
         message = f"{argument!r} holds what boot loaders do not read alike in an entry"
-        context.problem("kernel:", "kernelArguments", message, "leave it out")
+        _problem(context, message, "leave it out")
     try:
         standing = tuple(places(context.node))
         edited = [(place.path, place.edit(place.data, wanted, before)) for place in standing]
     except ValueError as error:
-        context.problem("kernel:", "kernelArguments", f"{bls.ENVIRONMENT} {error}", "repair it with grub2-editenv")
+        advice = "repair it with grub2-editenv, or give fewer arguments"
+        _problem(context, f"{bls.ENVIRONMENT} {error}", advice)
+        return before
+    except OSError as error:
+        message = f"{error.filename} cannot be read: {error.strerror}"
+        _problem(context, message, "put a regular file there; links are not followed")
         return before
     for path, data in edited:
         context.declare(

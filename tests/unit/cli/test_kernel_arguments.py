@@ -70,8 +70,68 @@ def test_a_node_without_a_boot_loader_that_we_know_is_a_clear_rejection(node: No
     assert refused.code == 1
     assert "neither Debian's GRUB" in refused.err
     assert "nor boot entries" in refused.err
-    assert "70-kernel" in refused.err or "render-worker" in refused.err
+    assert "MachineConfig 70-kernel: $.spec.kernelArguments" in refused.err
     assert not node.tree()
+
+
+def test_a_withdrawal_without_the_boot_loader_asks_for_it_back(node: Node, entry: Path) -> None:
+    node.declare("a", arguments("audit=1"))
+    assert node.apply().code == 0
+    entry.unlink()
+    refused = node("rollback", "0")
+    assert refused.code == 1
+    assert "put back the one that holds the arguments set earlier" in refused.err
+
+
+@pytest.fixture
+def environment(node: Node, entry: Path) -> Path:
+    """GRUB's environment block, to which the entry refers; the test puts it there."""
+    entry.write_text("title RHEL\nlinux /vmlinuz\noptions $kernelopts\n")
+    block = node.root / "boot/grub2/grubenv"
+    block.parent.mkdir()
+    return block
+
+
+BLOCK = b"# GRUB Environment Block\nkernelopts=root=UUID=1 ro quiet\n".ljust(1024, b"#")
+
+
+def test_an_environment_block_is_edited_and_given_back(node: Node, entry: Path, environment: Path) -> None:
+    environment.write_bytes(BLOCK)
+    before = entry.read_text()
+    node.declare("a", arguments("audit=1"))
+    assert node.apply().code == 0
+    assert environment.read_bytes() == BLOCK.replace(b"quiet\n########", b"quiet audit=1\n")
+    assert entry.read_text() == before
+    environment.write_bytes(BLOCK)
+    drift = node("verify", "-o", "json").json["drift"]
+    assert [each["finding"]["path"] for each in drift] == ["/boot/grub2/grubenv"]
+    assert node("rollback", "0").code == 0
+    assert environment.read_bytes() == BLOCK
+
+
+def test_an_environment_block_behind_a_link_is_refused_with_the_source(
+    node: Node, entry: Path, environment: Path
+) -> None:
+    elsewhere = node.root / "boot/elsewhere"
+    elsewhere.write_bytes(BLOCK)
+    environment.symlink_to("../elsewhere")
+    node.declare("a", arguments("audit=1"))
+    refused = node.apply()
+    assert refused.code == 1
+    assert "MachineConfig 70-kernel: $.spec.kernelArguments" in refused.err
+    assert "/boot/grub2/grubenv cannot be read" in refused.err
+    assert "links are not followed" in refused.err
+    assert elsewhere.read_bytes() == BLOCK
+
+
+def test_an_environment_block_without_room_is_refused(node: Node, environment: Path) -> None:
+    environment.write_bytes(BLOCK)
+    node.declare("a", arguments("a" * 1000))
+    refused = node.apply()
+    assert refused.code == 1
+    assert "/boot/grub2/grubenv is" in refused.err
+    assert "bytes too small" in refused.err
+    assert environment.read_bytes() == BLOCK
 
 
 def test_all_arguments_that_cannot_be_had_are_named_at_once(node: Node, entry: Path) -> None:

@@ -305,5 +305,5 @@ def _tidy(path: Path, seen: Mapping[str, Item]) -> None:
     assert seen
 
 
-Batches.TestCase.settings = settings(max_examples=800, stateful_step_count=8, deadline=None)
+Batches.TestCase.settings = settings(max_examples=100, stateful_step_count=8, deadline=None)
 TestBatches = Batches.TestCase
