@@ -149,21 +149,28 @@ class Unit:
 class Account:
     """What the agent put into the configured user's account: public keys and the digest of the password hash.
 
+    `found` are those of the keys that stood there before the agent came: they are not its own to remove.
     `password_before` is the field of /etc/shadow that stood there first ("" where none did).
     """
 
     user: str = ""
     keys: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     password_digest: str = ""
     password_before: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Kernel arguments that the agent added to, and took from, the boot loader's configuration."""
+    """Kernel arguments that the agent added to, and took from, the boot loader's configuration.
+
+    `present` and `absent` are all that must and must not be there, whoever saw to it: drift is measured by them.
+    """
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    present: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,7 +213,7 @@ class Applied:
             "generation": self.generation,
             "config": self.config,
             "units": {name: _given(vars(unit)) for name, unit in sorted(self.units.items())},
-            "account": vars(self.account) | {"keys": list(self.account.keys)},
+            "account": vars(self.account),
             "kernel": {name: list(values) for name, values in vars(self.kernel).items()},
             "removed": list(self.removed),
             "pending": vars(self.pending) if self.pending else None,
@@ -231,12 +238,13 @@ class Applied:
     @classmethod
     def _from(cls, document: Mapping[str, Any]) -> Applied:
         account = document["account"]
+        keys = {name: tuple(account[name]) for name in ("keys", "found") if name in account}
         return cls(
             generation=document["generation"],
             config=document["config"],
             entries=_Entries(document["entries"]),
             units={name: Unit(**unit) for name, unit in document["units"].items()},
-            account=Account(**(account | {"keys": tuple(account["keys"])})),
+            account=Account(**(account | keys)),
             kernel=Kernel(**{name: tuple(values) for name, values in document["kernel"].items()}),
             removed=tuple(document["removed"]),
             pending=Pending(**document["pending"]) if document["pending"] else None,

@@ -27,7 +27,7 @@ def present(node: Node) -> frozenset[str]:
 
 def stale(node: Node, kernel: Kernel) -> bool:
     """Whether GRUB's menu starts a kernel without what `kernel` says, and so has to be written again."""
-    wanted = Wanted(kernel.added, kernel.removed)
+    wanted = Wanted(kernel.present, kernel.absent)
     return any(kernelargs.deviations(line, wanted) != ((), ()) for line in _menu(node))
 
 
@@ -70,7 +70,7 @@ def boot_files(node: Node, applied: Applied) -> tuple[str, ...]:
 
 def misconfigured(node: Node, applied: Applied) -> list[Finding]:
     """Where the boot loader would not give the kernel what was applied; one finding a file."""
-    wanted = Wanted(applied.kernel.added, applied.kernel.removed)
+    wanted = Wanted(applied.kernel.present, applied.kernel.absent)
     found = {}
     for path, lines in _command_lines(node, applied):
         for line in lines or ((),):
@@ -86,8 +86,8 @@ def _shown(wanted: Wanted) -> str:
 
 
 def _command_lines(node: Node, applied: Applied) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
-    """Each file with the command lines that it holds; nothing while no kernel argument is ours."""
-    if not (applied.kernel.added or applied.kernel.removed):
+    """Each file with the command lines that it holds; nothing while no kernel argument is wanted."""
+    if not (applied.kernel.present or applied.kernel.absent):
         return
     if grub.DROPIN in applied.entries:
         yield grub.MENU, _menu(node)
@@ -96,3 +96,5 @@ def _command_lines(node: Node, applied: Applied) -> Iterator[tuple[str, tuple[tu
         yield from ((place.path, (place.arguments,)) for place in places(node))
     except ValueError:
         yield bls.ENVIRONMENT, ()
+    except OSError as error:
+        yield str(error.filename), ()

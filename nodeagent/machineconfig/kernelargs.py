@@ -133,6 +133,8 @@ def claim(lines: Iterable[Iterable[str]], wanted: Wanted, before: Kernel) -> Ker
     return Kernel(
         tuple(each for each in wanted.present if any(each not in original for original in originals)),
         tuple(each for each in wanted.absent if any(each in original for original in originals)),
+        wanted.present,
+        wanted.absent,
     )
 
 

@@ -33,13 +33,13 @@ def resolve(context: Context, name: str, today: int) -> Account:
                 f"user:{name}", "name", f"there is no user {name!r} on this node, and none is created", advice
             )
         return Account()
-    if keys or before.keys:
-        _keys(context, found, keys)
+    first = _keys(context, found, keys) if keys or before.keys else ()
     password = _password(context, name, declared.password_hash, today)
-    return Account(name, keys, *password)
+    return Account(name, keys, first, *password)
 
 
-def _keys(context: Context, found: accounts.Account, keys: tuple[str, ...]) -> None:
+def _keys(context: Context, found: accounts.Account, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Declare the keys' file; returns those of `keys` that stood there before the agent came."""
     directory = f"{found.home.rstrip('/')}/.ssh"
     path, key = f"{directory}/authorized_keys", f"user:{found.name}"
     actor = Actor(found.uid, found.gid)
@@ -48,10 +48,14 @@ def _keys(context: Context, found: accounts.Account, keys: tuple[str, ...]) -> N
     except OSError as error:
         message = f"{path} cannot be read as {found.name}: {error.strerror}"
         context.problem(key, "sshAuthorizedKeys", message, "put a regular file there that belongs to the user")
-        return
-    merged = accounts.merge_keys(existing or b"", context.applied.account.keys, keys)
+        return ()
+    before = context.applied.account
+    ours = tuple(each for each in before.keys if each not in before.found)
+    missing = accounts.missing_keys(existing or b"", keys)
+    first = tuple(each for each in keys if each not in ours and each not in missing)
+    merged = accounts.merge_keys(existing or b"", ours, keys)
     if existing is None and not merged:
-        return
+        return ()
     sources = context.sources(key)
     new = existing is None
     file = File(
@@ -65,10 +69,11 @@ def _keys(context: Context, found: accounts.Account, keys: tuple[str, ...]) -> N
         shared=True,
     )
     context.declare(path, file, key)
-    ours = directory in context.applied.entries
-    if directory not in context.paths and (ours or _missing(context, directory)):
+    made = directory in context.applied.entries
+    if directory not in context.paths and (made or _missing(context, directory)):
         mine = (0o700, actor.uid, actor.gid)
         context.paths[directory] = _directory(*mine, actor, sources)
+    return first
 
 
 def _missing(context: Context, path: str) -> bool:

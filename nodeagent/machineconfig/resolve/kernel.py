@@ -72,7 +72,7 @@ def _grub(context: Context, wanted: Wanted) -> Kernel:
         data, sources = grub.dropin(wanted), _sources(context)
         file = File(subject=Subject.KERNEL, sources=sources, data=data, mode=0o644, uid=uid, gid=gid)
         context.declare(grub.DROPIN, file, "kernel:")
-    return Kernel(wanted.present, wanted.absent)
+    return Kernel(wanted.present, wanted.absent, wanted.present, wanted.absent)
 
 
 # -- Boot Loader Specification ----------------------------------------------------------------------------------------

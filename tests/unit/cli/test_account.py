@@ -48,6 +48,21 @@ def test_keys_come_and_go_and_the_lines_of_others_stay(node: Node, home: Path) -
     assert file.read_text() == THEIRS
 
 
+def test_a_key_that_stood_there_first_stays_when_ours_go(node: Node, home: Path) -> None:
+    (home / ".ssh").mkdir(mode=0o700)
+    file = home / ".ssh/authorized_keys"
+    file.write_text(f"{KEY}\n")
+    node.declare("a", user(KEY, OTHER))
+    assert node.apply().code == 0
+    assert file.read_text() == f"{KEY}\n{OTHER}\n"
+    assert node("plan", node.source).code == 0
+    node.declare("a", user(OTHER))
+    assert node.apply().code == 0
+    assert file.read_text() == f"{KEY}\n{OTHER}\n"
+    assert node("rollback", "0").code == 0
+    assert file.read_text() == f"{KEY}\n"
+
+
 def test_a_new_keys_file_is_private_to_the_user(node: Node, home: Path) -> None:
     node.declare("a", user(KEY))
     assert node.apply().code == 0

@@ -64,6 +64,15 @@ def test_an_entry_that_somebody_edits_back_is_drift(node: Node, entry: Path) -> 
     assert node("verify").code == 0
 
 
+def test_what_held_by_itself_at_first_is_drift_once_somebody_changes_it(node: Node, entry: Path) -> None:
+    node.declare("a", arguments("ro", absent="splash"))
+    assert node.apply().code == 0
+    assert entry.read_text() == ENTRY
+    entry.write_text(ENTRY.replace(" ro quiet", " quiet splash"))
+    drift = node("verify", "-o", "json").json["drift"]
+    assert [each["finding"]["actual"] for each in drift] == ["without ro, with splash"]
+
+
 def test_a_node_without_a_boot_loader_that_we_know_is_a_clear_rejection(node: Node) -> None:
     node.declare("a", arguments("audit=1"))
     refused = node.apply()

@@ -124,14 +124,14 @@ def test_withdrawing_gives_back_what_stood_there(example: Example) -> None:
 def test_an_argument_that_stood_there_before_is_not_ours_to_remove() -> None:
     wanted = Wanted(("quiet", "new"))
     before = kernelargs.claim([["quiet", "ro"]], wanted, UNTOUCHED)
-    assert before == Kernel(added=("new",))
+    assert before == Kernel(added=("new",), present=wanted.present)
     assert kernelargs.edit("quiet ro new", NOTHING, before) == "quiet ro"
 
 
 def test_what_one_of_several_lines_lacked_is_ours() -> None:
     wanted = Wanted(("a",), ("quiet",))
-    assert kernelargs.claim([["a"], ["quiet"]], wanted, UNTOUCHED) == Kernel(("a",), ("quiet",))
-    assert kernelargs.claim([["a"], ["a"]], wanted, UNTOUCHED) == UNTOUCHED
+    assert kernelargs.claim([["a"], ["quiet"]], wanted, UNTOUCHED) == Kernel(("a",), ("quiet",), ("a",), ("quiet",))
+    assert kernelargs.claim([["a"], ["a"]], wanted, UNTOUCHED) == Kernel(present=("a",), absent=("quiet",))
 
 
 def test_an_argument_added_first_and_unwanted_later_does_not_come_back() -> None:
