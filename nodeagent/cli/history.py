@@ -7,6 +7,7 @@ import datetime
 
 from nodeagent import agent
 from nodeagent.cli import show
+from nodeagent.cli.codes import OK, PENDING
 from nodeagent.cli.machineconfig import Commands, apply_intent, settings_of
 from nodeagent.machineconfig.history import Generation
 from nodeagent.settings.flags import add_flags
@@ -41,7 +42,7 @@ def history_command(arguments: argparse.Namespace) -> int:
         generations, current = place.job.generations(), place.job.applied().generation
     if arguments.output == "json":
         show.emit({"current": current, "generations": [_document(each) for each in generations]})
-        return 0
+        return OK
     for each in generations:
         mark = "*" if each.number == current else " "
         changes = show.counted(len(each.changes), "change")
@@ -50,7 +51,7 @@ def history_command(arguments: argparse.Namespace) -> int:
             print("".join(f"        {change}\n" for change in each.changes), end="")
     if not generations:
         print("nothing was applied to this node yet")
-    return 0
+    return OK
 
 
 def _document(generation: Generation) -> dict[str, object]:
@@ -80,5 +81,5 @@ def rollback_command(arguments: argparse.Namespace) -> int:
                 show.emit(show.plan_document(proposal, ()))
             else:
                 print("\n".join(show.plan_lines(proposal, place.node.read, with_diffs=True)))
-            return 3 if proposal.plan else 0
+            return PENDING if proposal.plan else OK
     return apply_intent(arguments, settings, intent)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from nodeagent import agent
 from nodeagent.agent import Workplace
 from nodeagent.cli import show
+from nodeagent.cli.codes import ERROR, OK, PENDING
 from nodeagent.cli.drift import explainer
 from nodeagent.cli.progress import watcher
 from nodeagent.engine.executor import Outcome, Result
@@ -23,8 +24,6 @@ from nodeagent.machineconfig.job import Intent
 from nodeagent.machineconfig.proposal import Proposal
 from nodeagent.settings import Settings, load
 from nodeagent.settings.flags import add_flags, given
-
-OK, ERROR, PENDING = 0, 1, 3
 
 _NODE_SETTINGS = ("root", "state_dir", "pool", "user", "source", "apply.lock_timeout", "apply.unit_timeout")
 

@@ -14,9 +14,8 @@ from typing import NoReturn
 
 from nodeagent import __version__
 from nodeagent.cli import config, daemon, history, machineconfig, status
+from nodeagent.cli.codes import ERROR, OK
 from nodeagent.errors import NodeAgentError, Rejected
-
-OK, ERROR, USAGE, PENDING = 0, 1, 2, 3
 
 _EPILOG = """exit codes: 0 done, nothing to do or healthy; 1 error; 2 wrong usage;
 3 pending changes, drift or findings (plan, verify, status)"""

@@ -9,13 +9,12 @@ from typing import Any
 
 from nodeagent import agent
 from nodeagent.cli import show
+from nodeagent.cli.codes import OK, PENDING
 from nodeagent.cli.machineconfig import Commands, settings_of
 from nodeagent.machineconfig.drift import Drift, Ledger
 from nodeagent.machineconfig.following import LEDGER
 from nodeagent.settings.flags import add_flags
 from nodeagent.telemetry.status import read_status
-
-OK, PENDING = 0, 3
 
 
 def register(commands: Commands) -> None:

@@ -22,7 +22,7 @@ Identities = Mapping[str, tuple[int, ...]]
 
 
 class Cache(Protocol):
-    """Where fingerprints are kept between two runs."""
+    """Where fingerprints, and the ledger of drift, are kept between two runs."""
 
     def read(self, name: str) -> bytes | None: ...
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from nodeagent.errors import Broken
 from nodeagent.machineconfig import baseline, inspection
 from nodeagent.machineconfig.applied import Applied
+from nodeagent.machineconfig.baseline import Cache
 from nodeagent.machineconfig.drift import UNIT_PREFIX, Drift, Finding, Ledger, Response, Rule, compare, response
 from nodeagent.machineconfig.node import Node
 from nodeagent.observed.writers import Writer
@@ -31,14 +32,6 @@ class Attribution(Protocol):
     def writers(self, path: str, since: float, /) -> tuple[Writer, ...]: ...
 
     def explain(self, path: str, since: float, /) -> str: ...
-
-
-class Cache(Protocol):
-    """Where the ledger and the fingerprints are kept between two runs."""
-
-    def read(self, name: str) -> bytes | None: ...
-
-    def write(self, name: str, data: bytes) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nodeagent.errors import Problem
 from nodeagent.machineconfig import accounts
 from nodeagent.machineconfig.applied import Applied
@@ -68,34 +70,24 @@ class Context:
 
     def owner(self, key: str, user: Owner, group: Owner) -> tuple[int | None, int | None]:
         """User and group id, None where none is declared; names are looked up in the node's own tables."""
-        return self._user_id(key, user), self._group_id(key, group)
+        return self._id(key, "user", user, self._user_id), self._id(key, "group", group, self._group_id)
 
-    def _user_id(self, key: str, owner: Owner) -> int | None:
+    def _id(self, key: str, kind: str, owner: Owner, look_up: Callable[[str], int | None]) -> int | None:
+        """The id of an owner, given or looked up; a name that the node does not know is a problem."""
         if owner.id is not None or not owner.name:
             return owner.id
-        account = accounts.find_user(self.table("/etc/passwd"), owner.name)
-        if account is None:
-            self.problem(
-                key,
-                "user.name",
-                f"there is no user {owner.name!r} on this node",
-                "create it first, or give user.id",
-            )
-            return None
-        return account.uid
+        found = look_up(owner.name)
+        if found is None:
+            message = f"there is no {kind} {owner.name!r} on this node"
+            self.problem(key, f"{kind}.name", message, f"create it first, or give {kind}.id")
+        return found
 
-    def _group_id(self, key: str, owner: Owner) -> int | None:
-        if owner.id is not None or not owner.name:
-            return owner.id
-        gid = accounts.find_group(self.table("/etc/group"), owner.name)
-        if gid is None:
-            self.problem(
-                key,
-                "group.name",
-                f"there is no group {owner.name!r} on this node",
-                "create it first, or give group.id",
-            )
-        return gid
+    def _user_id(self, name: str) -> int | None:
+        account = accounts.find_user(self.table("/etc/passwd"), name)
+        return None if account is None else account.uid
+
+    def _group_id(self, name: str) -> int | None:
+        return accounts.find_group(self.table("/etc/group"), name)
 
 
 _LISTS = {
