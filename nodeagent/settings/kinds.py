@@ -111,17 +111,26 @@ def _clean_absolute(path: str) -> None:
 ABSOLUTE_PATH = Text("absolute path", _clean_absolute)
 
 
+@dataclass(frozen=True)
 class HostPath:
     """A path outside any target root; relative to the working directory only as text, never in a file."""
 
-    form = "path, absolute where it stands in a file"
+    optional: bool = False
+
+    @property
+    def form(self) -> str:
+        return "path, absolute where it stands in a file" + ("; or empty" if self.optional else "")
 
     def parse(self, text: str) -> str:
-        if not text:
-            raise SettingError("the path is empty")
-        return self.native(os.path.abspath(text))
+        if text:
+            return self.native(os.path.abspath(text))
+        return self.native(text)
 
     def native(self, value: object) -> str:
+        if value == "":
+            if self.optional:
+                return ""
+            raise SettingError("the path is empty")
         return ABSOLUTE_PATH.native(value)
 
     def show(self, value: str) -> str:

@@ -151,6 +151,53 @@ class GenerationSettings:
 
 
 @dataclass(frozen=True)
+class ClusterSettings:
+    """How the agent takes part in a Kubernetes cluster. Times in seconds."""
+
+    enabled: bool = setting(
+        Switch(),
+        False,
+        help="take the desired config from this node's Node object and report there, not from `source`",
+        negation="--no-cluster",
+    )
+    kubeconfig: str = setting(
+        HostPath(optional=True),
+        "",
+        help="kubeconfig to use, such as the kubelet's; empty for the pod's service account",
+    )
+    drain_timeout: float = setting(
+        Duration(1.0, _DAY), 3600.0, help="how long to wait for a drain before the change is given up and reported"
+    )
+    events_per_hour: int = setting(Count(1, 10000), 60, help="most Events that one agent writes in an hour")
+
+
+@dataclass(frozen=True)
+class CoordinatorSettings:
+    """How the coordinator renders pools and paces rollouts. Times in seconds."""
+
+    namespace: str = setting(
+        matching("namespace", r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+        "nodeagent",
+        help="namespace of the Leases, and of the agents' pods",
+    )
+    drain_timeout: float = setting(
+        Duration(1.0, _DAY), 3600.0, help="how long a drain may take before the node is given back and reported"
+    )
+    canaries: int = setting(
+        Count(0, 1000), 1, help="nodes of a pool that must finish before others begin; 0 for none"
+    )
+    max_failures: int = setting(
+        Count(0, 10000), 1, help="nodes of a pool that may fail before its rollout stops by itself"
+    )
+    keep_rendered: int = setting(
+        Count(1, 1000), 5, help="rendered configs kept for each pool besides those that nodes need"
+    )
+    agent_grace: float = setting(
+        Duration(1.0, _DAY), 300.0, help="time after which the conditions of an agent that is gone become Unknown"
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that can be set. `origins` tells by key where a value came from, for people."""
 
@@ -193,6 +240,8 @@ class Settings:
     fetch: FetchSettings = FetchSettings()
     reboot: RebootSettings = RebootSettings()
     generations: GenerationSettings = GenerationSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    coordinator: CoordinatorSettings = CoordinatorSettings()
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 
