@@ -22,10 +22,11 @@ from nodeagent.host import memory
 from nodeagent.host.attribution import Attribution, Unavailable
 from nodeagent.host.inotify import DirectoryWatch, Wake
 from nodeagent.machineconfig import controller as machineconfig
-from nodeagent.machineconfig.controller import MachineConfigController, Periods, Surroundings
+from nodeagent.machineconfig.controller import MachineConfigController, Periods
 from nodeagent.machineconfig.drift import Kind, Response
 from nodeagent.machineconfig.following import Follower
 from nodeagent.machineconfig.job import Intent
+from nodeagent.machineconfig.surroundings import Surroundings, Unattended
 from nodeagent.settings import Settings
 from nodeagent.telemetry import health, metrics
 from nodeagent.telemetry.health import Beats
@@ -159,6 +160,7 @@ def _surroundings(place: Workplace, sources: list[str], chronicle: Chronicle, wa
         watch=watches,
         reporter=chronicle,
         observer=chronicle,
+        workloads=Unattended(),
     )
 
 

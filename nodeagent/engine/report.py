@@ -19,11 +19,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Report:
-    """One job's report. `reason` is for people and empty on Done; `detail` is JSON and holds no contents of files."""
+    """One job's report.
+
+    `cause` is one CamelCase word for machines, `reason` is for people and empty on Done; `detail` is JSON and holds no
+    contents of files.
+    """
 
     job: str
     state: State
     reason: str = ""
+    cause: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 

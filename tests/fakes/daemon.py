@@ -11,9 +11,10 @@ from nodeagent.agent.workplace import Workplace, intent, opened
 from nodeagent.engine.executor import Outcome
 from nodeagent.engine.handover import Handover
 from nodeagent.engine.report import Report
-from nodeagent.machineconfig.controller import FORCE_FILE, MachineConfigController, Periods, Surroundings
+from nodeagent.machineconfig.controller import FORCE_FILE, MachineConfigController, Periods
 from nodeagent.machineconfig.drift import Drift, Rule
 from nodeagent.machineconfig.following import Change, Follower
+from nodeagent.machineconfig.surroundings import Absence, Surroundings
 from nodeagent.observed.writers import Writer
 from nodeagent.settings import load
 
@@ -22,7 +23,7 @@ PERIODS = Periods(sweep=60.0, content=3600.0, resync=300.0, debounce=0.0)
 
 @dataclass
 class Recorder:
-    """Watch, reporter, observer and attribution in one; remembers everything it is told."""
+    """Watch, reporter, observer, workloads and attribution in one; remembers everything it is told."""
 
     reports: list[Report] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
@@ -32,6 +33,8 @@ class Recorder:
     watched: set[str] = field(default_factory=set)
     known: dict[str, Writer] = field(default_factory=dict)
     reboots: int = 0
+    absence: Absence = Absence.GONE
+    asked: list[str] = field(default_factory=list)
 
     def publish(self, report: Report) -> None:
         self.reports.append(report)
@@ -62,6 +65,14 @@ class Recorder:
 
     def reboot(self) -> None:
         self.reboots += 1
+
+    def away(self, config: str) -> Absence:
+        self.asked.append(f"drain-{config}")
+        return self.absence
+
+    def back(self) -> None:
+        if self.asked and self.asked[-1] != "uncordon":
+            self.asked.append("uncordon")
 
     @property
     def report(self) -> Report:
@@ -116,6 +127,7 @@ def daemon(base: Path, *rules: Rule, periods: Periods = PERIODS, may_reboot: boo
             watch=recorder,
             reporter=recorder,
             observer=recorder,
+            workloads=recorder,
         )
         follower = Follower(place.node, place.store, recorder, rules, place.tree.outside, place.clock)
         yield Daemon(root, source, recorder, place, MachineConfigController(place.job, follower, around, periods))

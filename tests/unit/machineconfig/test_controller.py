@@ -12,6 +12,7 @@ from nodeagent.agent import intent
 from nodeagent.engine.report import State
 from nodeagent.machineconfig.applied import Pending
 from nodeagent.machineconfig.proposal import STATE_FILE
+from nodeagent.machineconfig.surroundings import Absence
 from nodeagent.observed.writers import Writer
 from tests.fakes.daemon import PERIODS, Daemon, daemon
 from tests.unit.cli.conftest import HEAD, machine_config
@@ -288,7 +289,9 @@ def test_a_pending_reboot_is_made_or_stays_visible(tmp_path: Path, may_reboot: b
         pretend_a_reboot_is_pending(one, one.place.node.boot)
         report = one.tick()
         assert (report.state, one.recorder.reboots) == (State.WORKING, int(may_reboot))
-        assert "a reboot is pending: kernel arguments" in report.reason
+        assert report.reason == (
+            "rebooting: kernel arguments" if may_reboot else "a reboot is pending: kernel arguments"
+        )
 
 
 def test_a_reboot_is_confirmed_by_another_boot_id_and_a_look(tmp_path: Path) -> None:
@@ -320,3 +323,59 @@ def test_the_config_of_no_machineconfig_at_all_is_applied_too(tmp_path: Path) ->
         (one.source / "50-x.yaml").write_text(HEAD.format(name="00-empty"))
         one.sources_changed()
         assert not (one.root / "etc/x").exists()
+
+
+DRAINS = """
+apiVersion: machineconfiguration.alauda.io/v1alpha1
+kind: MachineConfiguration
+metadata: {name: cluster}
+spec:
+  nodeDisruptionPolicy:
+    files: [{path: /etc/x, actions: [{type: Drain}]}]
+"""
+
+
+def test_what_asks_for_a_drain_waits_until_the_workloads_are_away(tmp_path: Path) -> None:
+    with daemon(tmp_path) as one:
+        (one.source / "policy.yaml").write_text(DRAINS)
+        declare(one, "x")
+        one.recorder.absence = Absence.LEAVING
+        report = one.tick()
+        assert (report.state, report.cause) == (State.WORKING, "Draining")
+        assert not (one.root / "etc/x").exists()
+        one.recorder.absence = Absence.OVERDUE
+        report = one.tick()
+        assert (report.state, report.cause) == (State.DEGRADED, "NotDrained")
+        one.recorder.absence = Absence.GONE
+        assert one.tick().state is State.DONE
+        assert (one.root / "etc/x").read_text() == "x"
+        assert one.recorder.asked == [f"drain-{report.detail['desired']}"] * 3 + ["uncordon"]
+
+
+def test_a_config_that_is_not_wanted_any_more_lets_the_workloads_come_back(tmp_path: Path) -> None:
+    with daemon(tmp_path) as one:
+        declare(one, "x", "/etc/y")
+        assert one.tick().state is State.DONE
+        (one.source / "policy.yaml").write_text(DRAINS)
+        (one.source / "60-x.yaml").write_text(machine_config("60-x", ("/etc/x", "x")))
+        one.recorder.absence = Absence.LEAVING
+        assert one.sources_changed().cause == "Draining"
+        (one.source / "60-x.yaml").unlink()
+        assert one.sources_changed().state is State.DONE
+        assert one.recorder.asked[-1] == "uncordon"
+
+
+def test_what_disrupts_nothing_and_what_cannot_be_applied_moves_no_workload(tmp_path: Path) -> None:
+    with daemon(tmp_path) as one:
+        declare(one, "x")
+        one.tick()
+        declare(one, "x", "/run/x")
+        assert one.sources_changed().state is State.UNRECONCILABLE
+        assert one.recorder.asked == []
+
+
+def test_nothing_declared_leaves_the_node_alone(tmp_path: Path) -> None:
+    with daemon(tmp_path) as one:
+        one.controller._around = replace(one.controller._around, load=lambda: None)
+        report = one.tick()
+        assert (report.state, report.detail["config"], one.recorder.outcomes) == (State.DONE, "", [])
