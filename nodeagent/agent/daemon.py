@@ -15,7 +15,7 @@ from typing import Any
 from nodeagent import __version__
 from nodeagent.agent.chronicle import Chronicle
 from nodeagent.agent.workplace import Workplace, intent, opened
-from nodeagent.engine.controller import Controller
+from nodeagent.engine.controller import Backoff, Controller
 from nodeagent.engine.handover import Handover
 from nodeagent.errors import Broken
 from nodeagent.host import memory
@@ -150,6 +150,7 @@ def _surroundings(place: Workplace, sources: list[str], chronicle: Chronicle, wa
 
     return Surroundings(
         load=load,
+        retry=lambda misses: Backoff().delay(misses, random.Random()),  # noqa: S311 - jitter, no secret
         sources=tuple(os.path.abspath(source) for source in sources),
         outside=place.tree.outside,
         inside=place.tree.inside,

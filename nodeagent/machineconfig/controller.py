@@ -83,7 +83,8 @@ class MachineConfigController:
         self._intent: Intent | None = None  # the same whole, for as long as it may have to be applied
         self._doing: Verdict | None = None  # what the loop is at, where that may take long
         self._forced = False  # the force file was there, and what it asks for is not done yet
-        self._problem = ""  # why what is declared cannot be used
+        self._problem: Verdict | None = None  # why what is declared cannot be used
+        self._misses = 0  # times in a row that it could not be read
         self._unconfirmed = ""  # why a reboot is not over
         self._failure: tuple[str, Verdict] | None = None  # config that failed, and how
 
@@ -168,10 +169,15 @@ class MachineConfigController:
         try:
             self._intent = self._around.load()
         except Rejected as error:
-            self._problem = str(error)
+            self._problem = Verdict(State.DEGRADED, Cause.UNREADABLE, str(error))
+            return
+        except Transient as error:
+            self._misses += 1
+            self._load_due = time.monotonic() + self._around.retry(self._misses)
+            self._problem = Verdict(State.WORKING, Cause.POSTPONED, f"what is declared cannot be read now: {error}")
             return
         self._desired = self._intent.rendered.name if self._intent is not None else ""
-        self._problem = ""
+        self._problem, self._misses = None, 0
         if self._failure is not None:
             config, verdict = self._failure
             if config != self._desired or verdict.cause is Cause.UNRECONCILABLE:
@@ -318,14 +324,12 @@ class MachineConfigController:
             return self._doing
         if self._failure is not None:
             return self._failure[1]
-        troubles = (
-            (Cause.REBOOT_UNCONFIRMED, self._unconfirmed),
-            (Cause.DRIFT, self._monitor.trouble()),
-            (Cause.UNREADABLE, self._problem),
-        )
-        for cause, trouble in troubles:
-            if trouble:
-                return Verdict(State.DEGRADED, cause, trouble)
+        if self._unconfirmed:
+            return Verdict(State.DEGRADED, Cause.REBOOT_UNCONFIRMED, self._unconfirmed)
+        if drift := self._monitor.trouble():
+            return Verdict(State.DEGRADED, Cause.DRIFT, drift)
+        if self._problem is not None:
+            return self._problem
         pending = self._job.applied().pending
         if pending is not None:
             return Verdict(State.WORKING, Cause.REBOOT_PENDING, f"a reboot is pending: {pending.why}")
@@ -341,6 +345,6 @@ class MachineConfigController:
             "pending": vars(applied.pending) if applied.pending else None,
             "paths": len(applied.entries),
             "drift": [drift.facts() for drift in self._monitor.drifts],
-            "sources": self._problem,
+            "sources": self._problem.reason if self._problem is not None else "",
             "watch": list(self._around.watch.problems()),
         }

@@ -20,6 +20,8 @@ from nodeagent.machineconfig.touched import Touched
 
 FORCE_FILE = "/run/machine-config-daemon-force"
 
+_NAMED = 5  # paths that a reason names
+
 
 class DriftMonitor:
     """Drift of one node. `woken` may be called from any thread, everything else from the loop's.
@@ -174,7 +176,12 @@ class DriftMonitor:
 
     def trouble(self) -> str:
         """Why the node is Degraded by drift: what waits for an administrator, and who caused it; "" if nothing does."""
-        if self._unremedied or not self.alerts:
-            return self._unremedied
-        named = ", ".join(sorted({drift.finding.path for drift in self.alerts})[:5])
-        return f"drift: {named}; by {self.alerts[0].who()}"
+        by_path = {drift.finding.path: drift for drift in self.alerts}
+        told = [_told(by_path[path]) for path in sorted(by_path)[:_NAMED]]
+        more = [f"and {len(by_path) - _NAMED} more"] if len(by_path) > _NAMED else []
+        return self._unremedied or ("drift: " + "; ".join(told + more) if told else "")
+
+
+def _told(drift: Drift) -> str:
+    declared = f" of {' + '.join(drift.finding.sources)}" if drift.finding.sources else ""
+    return f"{drift.finding.path}{declared} by {drift.who()}"

@@ -21,18 +21,19 @@ NAME: Final = "cluster"
 
 _ACTION_LIMIT: Final = 10
 _ENTRY_LIMIT: Final = 50
+_EFFECTIVE_LIMIT: Final = 100  # entries of a status, which holds the controller's own beside those of the spec
 _NAME_LIMIT: Final = 255  # characters
 _SERVICE: Final = re.compile(rf"[a-zA-Z0-9:._\\-]+\.(?:{'|'.join(SUFFIXES)})")
 _WITH_SERVICE: Final = (ActionType.RELOAD, ActionType.RESTART)
 
 
-def policy_of(spec: object, place: Place) -> Policy:
+def policy_of(spec: object, place: Place, most: int = _ENTRY_LIMIT) -> Policy:
     """The policy that a MachineConfiguration's spec asks for; what is wrong with it is found, and left out."""
     read = codec.read(api.MachineConfigurationSpec, {} if spec is None else spec, place)
     if read is None:
         return Policy()
     declared, below = read.node_disruption_policy, place.at(".nodeDisruptionPolicy")
-    files, units = _files(declared.files, below.at(".files")), _units(declared.units, below.at(".units"))
+    files, units = _files(declared.files, below.at(".files"), most), _units(declared.units, below.at(".units"), most)
     sshkey = _key(declared.sshkey, below.at(".sshkey"))
     defaults = read.default_actions
     if defaults is None:
@@ -45,10 +46,26 @@ def policy_of(spec: object, place: Place) -> Policy:
 
 def from_document(document: Mapping[str, Any] | None) -> Policy:
     """The policy of a document that `document_of` made; None is the default policy. Rejected if it is damaged."""
+    return Policy() if document is None else _read(document.get("spec"), _ENTRY_LIMIT)
+
+
+def effective(document: Mapping[str, Any] | None) -> Policy:
+    """The policy that holds in a cluster: what the controller put into the object's status, else what its spec says.
+
+    The status has no place for the default actions; they are always the spec's. Rejected with every problem.
+    """
     if document is None:
         return Policy()
+    spec = document.get("spec") or {}
+    status = (document.get("status") or {}).get("nodeDisruptionPolicyStatus") or {}
+    if (clusterwide := status.get("clusterPolicies")) is not None:
+        spec = {**spec, "nodeDisruptionPolicy": clusterwide}
+    return _read(spec, _EFFECTIVE_LIMIT)
+
+
+def _read(spec: object, most: int) -> Policy:
     findings = Findings()
-    policy = policy_of(document.get("spec"), findings.at(".spec"))
+    policy = policy_of(spec, findings.at(".spec"), most)
     problems, _ = findings.split(f"{api.MACHINE_CONFIGURATION} {NAME}", "$")
     if problems:
         raise Rejected(problems)
@@ -85,8 +102,8 @@ def _write(action: Action) -> api.PolicyAction:
             return api.PolicyAction(action.type)
 
 
-def _files(entries: Sequence[api.FilePolicy], place: Place) -> dict[str, Actions]:
-    _limit(entries, _ENTRY_LIMIT, place)
+def _files(entries: Sequence[api.FilePolicy], place: Place, most: int) -> dict[str, Actions]:
+    _limit(entries, most, place)
     policy: dict[str, Actions] = {}
     for index, entry in enumerate(entries):
         at = place.at(f"[{index}]")
@@ -97,8 +114,8 @@ def _files(entries: Sequence[api.FilePolicy], place: Place) -> dict[str, Actions
     return policy
 
 
-def _units(entries: Sequence[api.UnitPolicy], place: Place) -> dict[str, Actions]:
-    _limit(entries, _ENTRY_LIMIT, place)
+def _units(entries: Sequence[api.UnitPolicy], place: Place, most: int) -> dict[str, Actions]:
+    _limit(entries, most, place)
     policy: dict[str, Actions] = {}
     for index, entry in enumerate(entries):
         at = place.at(f"[{index}]")

@@ -6,6 +6,7 @@ Parts are called "file:/etc/x", "directory:/p", "link:/p", "unit:a.service", "dr
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -16,6 +17,10 @@ from nodeagent.machineconfig.ignition.findings import Finding
 from nodeagent.machineconfig.ignition.model import Config
 
 Provenance = Mapping[str, tuple[str, ...]]
+
+ANNOTATION: Final = "machineconfiguration.alauda.io/provenance"
+
+_ROOM: Final = 192 << 10  # bytes; the API allows 256 KiB for all annotations of an object
 
 _NODES: Final = ("file", "directory", "link")
 _PARTS: Final = (
@@ -31,6 +36,21 @@ _PARTS: Final = (
     ("passwd", "groups", "group"),
 )
 _INDEXED: Final = re.compile(r"\.(storage|systemd|passwd)\.([a-z]+)\[(\d+)\](?:\.dropins\[(\d+)\])?")
+
+
+def publishable(provenance: Provenance) -> dict[str, str]:
+    """The annotation that carries a provenance on a rendered MachineConfig; none where the API has no room for it."""
+    text = json.dumps({part: list(names) for part, names in provenance.items()}, sort_keys=True, separators=(",", ":"))
+    return {ANNOTATION: text} if len(text) <= _ROOM else {}
+
+
+def published(annotations: Mapping[str, str]) -> Provenance:
+    """The provenance that a rendered MachineConfig carries; none where it carries none that can be read."""
+    try:
+        read = json.loads(annotations.get(ANNOTATION, "{}"))
+        return {str(part): tuple(map(str, names)) for part, names in read.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def trace(ordered: Iterable[MachineConfig]) -> dict[str, tuple[str, ...]]:

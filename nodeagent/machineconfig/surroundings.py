@@ -70,12 +70,14 @@ class Unattended:
 class Surroundings:
     """What the controller needs of the rest of the agent.
 
-    `load` reads what is declared (Rejected if it is wrong, None where nothing is declared yet), `sources` are the paths
-    that it is read from, outside the root; `lock` is the host lane, `force` takes the force file away and tells whether
-    it was there, `reboot` is None where the node may not be rebooted.
+    `load` reads what is declared (Rejected if it is wrong, Transient if it is out of reach, None where nothing is
+    declared yet), `retry` says how many seconds to wait after so many misses; `sources` are the paths that it is read
+    from, outside the root; `lock` is the host lane, `force` takes the force file away and tells whether it was there,
+    `reboot` is None where the node may not be rebooted.
     """
 
     load: Callable[[], Intent | None]
+    retry: Callable[[int], float]
     sources: tuple[str, ...]
     outside: Callable[[str], str]
     inside: Callable[[str], str | None]

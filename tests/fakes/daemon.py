@@ -117,6 +117,7 @@ def daemon(base: Path, *rules: Rule, periods: Periods = PERIODS, may_reboot: boo
     with opened(settings) as place:
         around = Surroundings(
             load=lambda: intent([str(source)], "worker")[0],
+            retry=lambda misses: 10.0 * misses,
             sources=(str(source),),
             outside=place.tree.outside,
             inside=place.tree.inside,

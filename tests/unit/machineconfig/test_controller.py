@@ -10,6 +10,7 @@ import pytest
 
 from nodeagent.agent import intent
 from nodeagent.engine.report import State
+from nodeagent.errors import Transient
 from nodeagent.machineconfig.applied import Pending
 from nodeagent.machineconfig.proposal import STATE_FILE
 from nodeagent.machineconfig.surroundings import Absence
@@ -379,3 +380,20 @@ def test_nothing_declared_leaves_the_node_alone(tmp_path: Path) -> None:
         one.controller._around = replace(one.controller._around, load=lambda: None)
         report = one.tick()
         assert (report.state, report.detail["config"], one.recorder.outcomes) == (State.DONE, "", [])
+
+
+def test_what_is_out_of_reach_is_tried_again_and_drift_is_followed_meanwhile(tmp_path: Path) -> None:
+    def away() -> None:
+        raise Transient("nobody answers")
+
+    with daemon(tmp_path) as one:
+        declare(one, "x")
+        one.tick()
+        one.controller._around = replace(one.controller._around, load=away)
+        one.controller.declared_anew()
+        report = one.tick()
+        assert (report.state, report.cause) == (State.WORKING, "Postponed")
+        (one.root / "etc/x").write_text("edited")
+        one.touch("/etc/x")
+        assert one.tick().cause == "Drift"
+        assert one.controller.tick() <= 20.0
