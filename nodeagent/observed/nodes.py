@@ -44,6 +44,16 @@ def uncordon_of(config: str) -> str:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A condition of a Node (core/v1 NodeCondition): `status` is True, False or Unknown, `reason` a CamelCase word."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class NodeView:
     """The parts of a Node (core/v1) that the agent and the coordinator read.
 
