@@ -14,7 +14,7 @@ unit: .venv/.dev
 
 .PHONY: system
 system: .venv/.dev
-	$(RUN)/pytest tests/crash tests/node
+	$(RUN)/pytest tests/crash tests/node tests/cluster
 
 lint: .venv/.dev
 	$(RUN)/ruff check .

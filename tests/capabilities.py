@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.controlplane import binaries
+
 
 def _fanotify() -> bool:
     """The kernel names directories, entries and processes (FAN_REPORT_DFID_NAME, _PIDFD), and we may ask it to."""
@@ -26,6 +28,11 @@ def _overlay() -> bool:
         return any(line.split()[-1] == "overlay" for line in table)
 
 
+def _controller_manager() -> bool:
+    here = binaries.found()
+    return here is not None and here.has("kube-controller-manager")
+
+
 def _on_path(command: str) -> Callable[[], bool]:
     search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     return lambda: shutil.which(command, path=search) is not None
@@ -35,6 +42,11 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
     "root": (lambda: os.geteuid() == 0, "run as root: sudo make test"),
     "fanotify": (_fanotify, "run as root with CAP_SYS_ADMIN on Linux 5.15 or later"),
     "overlay": (_overlay, "load the overlay module: modprobe overlay"),
+    "control-plane": (
+        binaries.obtainable,
+        "run scripts/build-control-plane, which tells what is missing, or name envtest's folder in KUBEBUILDER_ASSETS",
+    ),
+    "kube-controller-manager": (_controller_manager, "unset KUBEBUILDER_ASSETS and run scripts/build-control-plane"),
     "systemd": (lambda: os.path.exists("/usr/lib/systemd/systemd"), "install the package systemd"),
 }
 
@@ -42,7 +54,8 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
 def require(*capabilities: str) -> None:
     """Skip the calling test unless the machine has all of `capabilities`; fail it instead in CI.
 
-    A name is one of root, fanotify, overlay, systemd, or a command that must be on the PATH.
+    A name is one of root, fanotify, overlay, systemd, control-plane, kube-controller-manager, or a command that must
+    be on the PATH.
     """
     for name in capabilities:
         present, remedy = _CAPABILITIES.get(
