@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from nodeagent import __version__
 from nodeagent.agent.chronicle import Chronicle
-from nodeagent.agent.workplace import Workplace, intent, opened
-from nodeagent.engine.controller import Backoff, Controller
-from nodeagent.engine.handover import Handover
+from nodeagent.agent.configuration import by_sources, configuration
+from nodeagent.agent.workplace import opened
 from nodeagent.errors import Broken
-from nodeagent.host import memory
-from nodeagent.host.attribution import Attribution, Unavailable
-from nodeagent.host.inotify import DirectoryWatch, Wake
-from nodeagent.machineconfig import controller as machineconfig
-from nodeagent.machineconfig.controller import MachineConfigController, Periods
+from nodeagent.machineconfig.controller import NAME
 from nodeagent.machineconfig.drift import Kind, Response
-from nodeagent.machineconfig.following import Follower
-from nodeagent.machineconfig.job import Intent
-from nodeagent.machineconfig.surroundings import Surroundings, Unattended
 from nodeagent.settings import Settings
 from nodeagent.telemetry import health, metrics
 from nodeagent.telemetry.health import Beats
@@ -39,21 +29,6 @@ _SHUTDOWN = 20.0  # seconds that a loop may take to end what it does
 _WORK = 1800.0  # seconds that one round may take: a plan with many slow units
 
 
-@dataclass(frozen=True)
-class _Watches:
-    """Wake-ups and attribution, told of the same paths."""
-
-    inotify: DirectoryWatch
-    attribution: Attribution | Unavailable
-
-    def watch(self, paths: Collection[str], entries_of: Collection[str] = ()) -> None:
-        self.attribution.watch(paths, entries_of)
-        self.inotify.watch(paths, entries_of)
-
-    def problems(self) -> tuple[str, ...]:
-        return (*self.inotify.problems(), *self.attribution.problems())
-
-
 def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> None:
     """Run until `stop` is set. Broken if another daemon runs on this node, an address is taken or a thread crashes."""
     with ExitStack() as stack:
@@ -62,11 +37,10 @@ def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> No
         stack.enter_context(place.store.locked(0, "daemon.lock"))
         _make_run_dir(settings.run_dir)
         beats, notifier = Beats(), Notifier.taken_from(os.environ)
-        gauges = metrics.Metrics(
-            __version__, controllers=(machineconfig.NAME,), drift_kinds=Kind, drift_actions=Response
-        )
+        gauges = metrics.Metrics(__version__, controllers=(NAME,), drift_kinds=Kind, drift_actions=Response)
         chronicle = Chronicle(gauges, beats, notifier, settings.run_dir, settings.node_name)
-        loop = stack.enter_context(_machineconfig(place, list(sources), chronicle, gauges))
+        declared = by_sources(sources, settings.pool, chronicle)
+        loop = stack.enter_context(configuration(place, declared, chronicle, gauges)).loop
         stack.enter_context(_served(settings, beats, gauges))
         beats.expect(loop.name, _WORK)
         watchdog = Watchdog(notifier, beats)
@@ -100,69 +74,6 @@ def ending_on_crash(stop: threading.Event) -> Iterator[None]:
         threading.excepthook = before
     if crashes:
         raise Broken(f"a thread of the agent ended by {crashes[0].exc_type.__name__}, a defect: please report the log")
-
-
-@contextmanager
-def _machineconfig(
-    place: Workplace, sources: list[str], chronicle: Chronicle, gauges: metrics.Metrics
-) -> Iterator[Controller]:
-    """The loop of machine configuration, with its watches running."""
-    settings = place.settings
-    attribution = Attribution.open()
-    woken: list[Callable[[Wake], None]] = []
-    watch = DirectoryWatch(lambda wake: woken[0](wake))  # noqa: PLW0108 - filled in below
-    follower = Follower(place.node, place.store, attribution, settings.drift.policy, place.tree.outside, place.clock)
-    around = _surroundings(place, sources, chronicle, _Watches(watch, attribution))
-    drift = settings.drift
-    periods = Periods(drift.sweep_interval, drift.content_interval, settings.resync_interval, drift.debounce)
-    job = MachineConfigController(place.job, follower, around, periods)
-
-    def tick() -> float:
-        wanted = job.tick()
-        memory.give_back()  # configs and file contents are large, and rarely at hand
-        return wanted
-
-    loop = Controller(machineconfig.NAME, tick, chronicle, random.Random())  # noqa: S311 - jitter, no secret
-
-    place.systemd.meanwhile = place.informant.meanwhile = job.glance
-
-    def wake_up(wake: Wake) -> None:
-        if wake.overflow:
-            gauges.watch_overflowed()
-        job.woken(wake.paths, wake.overflow)
-        loop.wake()
-
-    woken.append(wake_up)
-    attribution.start()
-    watch.start()
-    try:
-        yield loop
-    finally:
-        watch.close()
-        attribution.close()
-
-
-def _surroundings(place: Workplace, sources: list[str], chronicle: Chronicle, watches: _Watches) -> Surroundings:
-    settings = place.settings
-
-    def load() -> Intent:
-        return intent(sources, settings.pool)[0]
-
-    return Surroundings(
-        load=load,
-        retry=lambda misses: Backoff().delay(misses, random.Random()),  # noqa: S311 - jitter, no secret
-        sources=tuple(os.path.abspath(source) for source in sources),
-        outside=place.tree.outside,
-        inside=place.tree.inside,
-        lock=lambda: place.store.locked(settings.apply.lock_timeout),
-        force=lambda: place.node.take(machineconfig.FORCE_FILE),
-        reboot=place.systemd.reboot if settings.reboot.allow and place.node.running else None,
-        handover=Handover(),
-        watch=watches,
-        reporter=chronicle,
-        observer=chronicle,
-        workloads=Unattended(),
-    )
 
 
 @contextmanager
