@@ -8,6 +8,8 @@ from typing import Any
 
 from nodeagent.changes.files import Phase
 
+UNIT_DIRECTORY = "/etc/systemd/system"  # of the administrator's units: systemd.unit(5)
+
 
 @dataclass(frozen=True, slots=True)
 class DaemonReload:

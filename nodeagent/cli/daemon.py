@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import threading
 
@@ -29,6 +30,8 @@ def run_command(arguments: argparse.Namespace) -> int:
 
     settings = load(arguments.config, os.environ, given(arguments))
     logs.configure(settings.log)
+    gc.freeze()  # what was imported stays: no collection has to look at it
+    gc.enable()
     stop = threading.Event()
     daemon.stop_on_signals(stop)
     daemon.run(settings, [settings.source], stop)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from nodeagent.agent import Workplace
 from nodeagent.cli import diff
 from nodeagent.errors import NodeAgentError
-from nodeagent.machineconfig.desired import File
 from nodeagent.machineconfig.drift import Drift, Kind
 
 _LONGEST = 1 << 20  # bytes
@@ -36,6 +35,8 @@ def explainer(place: Workplace) -> Callable[[Drift], Iterator[str]]:
 
 def _declared(place: Workplace) -> dict[str, bytes]:
     """The bytes that the applied config declares, by path; none where they cannot be had any more."""
+    from nodeagent.machineconfig.desired import File  # noqa: PLC0415 - only drift needs it
+
     applied = place.job.applied()
     try:
         rendered = place.job.intent_of(applied.generation).rendered

@@ -6,8 +6,9 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nodeagent import agent
 from nodeagent.agent import Workplace
@@ -21,9 +22,11 @@ from nodeagent.machineconfig import baseline, inspection
 from nodeagent.machineconfig.drift import Drift, Finding, Ledger, response
 from nodeagent.machineconfig.following import LEDGER
 from nodeagent.machineconfig.job import Intent
-from nodeagent.machineconfig.proposal import Proposal
 from nodeagent.settings import Settings, load
 from nodeagent.settings.flags import add_flags, given
+
+if TYPE_CHECKING:
+    from nodeagent.machineconfig.proposal import Proposal
 
 _NODE_SETTINGS = ("root", "state_dir", "pool", "user", "source", "apply.lock_timeout", "apply.unit_timeout")
 
@@ -109,7 +112,7 @@ def render_command(arguments: argparse.Namespace) -> int:
     if arguments.output == "json":
         print(json.dumps(document, indent=2))
     else:
-        from nodeagent.machineconfig.source import dump_yaml  # noqa: PLC0415 - only this output needs it
+        from nodeagent.machineconfig.yamldocuments import dump_yaml  # noqa: PLC0415 - only this output needs it
 
         print(dump_yaml(document), end="")
     return OK
@@ -216,8 +219,10 @@ def _drifts(place: Workplace, *, content: bool) -> tuple[Drift, ...]:
     applied = place.job.applied()
     if applied.generation == 0:
         raise Broken("nothing was applied to this node yet: run `nodeagent apply` first, or name a SOURCE")
-    everything = inspection.paths(applied)
-    paths = everything if content else baseline.suspicious(place.node, applied, baseline.load(place.store))
+    if content:
+        paths: Collection[str] = inspection.paths(applied)
+    else:
+        paths = baseline.suspicious(place.node, applied, baseline.load(place.store))
     findings = inspection.look_at_paths(place.node, applied, paths)
     findings += inspection.look_at_rest(place.node, applied) + inspection.look_at_units(place.node, applied)
     recorded = Ledger.decode(place.store.read(LEDGER) or b"[]")

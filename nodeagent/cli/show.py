@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nodeagent.changes.files import (
     FileChange,
@@ -20,10 +20,12 @@ from nodeagent.changes.files import (
 from nodeagent.cli import diff
 from nodeagent.engine.plan import Change
 from nodeagent.errors import Problem
-from nodeagent.machineconfig.disruption import Action
 from nodeagent.machineconfig.drift import Drift
-from nodeagent.machineconfig.proposal import Proposal
 from nodeagent.observed.files import FileType
+
+if TYPE_CHECKING:  # what is printed is known already: there is nothing to import
+    from nodeagent.machineconfig.disruption import Action
+    from nodeagent.machineconfig.proposal import Proposal
 
 _COLOURS = {"+": "32", "-": "31", "~": "33", "!": "35"}
 

@@ -63,8 +63,11 @@ class Observer:
 
     def states(self, paths: Iterable[str], actors: Mapping[str, Actor] | None = None) -> dict[str, FileState]:
         """The state of each path, with digests; a missing path, or one below something missing, is ABSENT."""
-        actors = actors or {}
-        return {path: self.state(path, actors.get(path)) for path in paths}
+        actors, found = actors or {}, dict[str, FileState]()
+        for path in paths:
+            missing = found.get(split(path)[0]) is ABSENT  # where a whole directory is new, one look will do
+            found[path] = ABSENT if missing else self.state(path, actors.get(path))
+        return found
 
     def state(self, path: str, actor: Actor | None = None) -> FileState:
         """The state of one path; read as `actor` if given."""

@@ -17,6 +17,7 @@ from nodeagent.changes.files import Trace
 from nodeagent.errors import Broken
 from nodeagent.observed.files import FileState
 
+STATE_FILE = "applied.json"
 FORMAT = 1
 LABEL = "security.selinux"
 

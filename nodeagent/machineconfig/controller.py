@@ -320,16 +320,17 @@ class MachineConfigController:
 
     def _verdict(self) -> Verdict:
         """The node's state, and why."""
-        if self._doing is not None:
-            return self._doing
-        if self._failure is not None:
-            return self._failure[1]
+        return self._doing or (self._failure and self._failure[1]) or self._trouble() or self._rest()
+
+    def _trouble(self) -> Verdict | None:
+        """What is wrong with the node, or with what is declared."""
         if self._unconfirmed:
             return Verdict(State.DEGRADED, Cause.REBOOT_UNCONFIRMED, self._unconfirmed)
         if drift := self._monitor.trouble():
             return Verdict(State.DEGRADED, Cause.DRIFT, drift)
-        if self._problem is not None:
-            return self._problem
+        return self._problem
+
+    def _rest(self) -> Verdict:
         pending = self._job.applied().pending
         if pending is not None:
             return Verdict(State.WORKING, Cause.REBOOT_PENDING, f"a reboot is pending: {pending.why}")

@@ -13,8 +13,6 @@ from nodeagent.changes.files import Actor
 from nodeagent.machineconfig.applied import Account, Kernel, Subject, Unit
 from nodeagent.observed.files import FileState
 
-UNIT_DIRECTORY = "/etc/systemd/system"
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Declared:

@@ -7,7 +7,6 @@ reboot. Where nothing else is said, changed files and SSH keys ask for nothing a
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -81,12 +80,17 @@ def actions(changed: Changed, policy: Policy) -> Actions:
 
 def action_for_file(path: str, policy: Policy) -> Actions:
     """What a change of one file asks for: the policy of the path, or else of its closest directory that has one."""
-    while path not in policy.files:
-        parent = posixpath.dirname(path)
-        if parent == path:
-            return policy.default_files
-        path = parent
-    return policy.files[path]
+    for closest in (path, *_above(path)) if policy.files else ():
+        if closest in policy.files:
+            return policy.files[closest]
+    return policy.default_files
+
+
+def _above(path: str) -> Iterator[str]:
+    """The directories above an absolute path, nearest first."""
+    while path != "/":
+        path = path.rpartition("/")[0] or "/"
+        yield path
 
 
 def action_for_unit(name: str, policy: Policy) -> Actions:

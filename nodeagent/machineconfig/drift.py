@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
+from nodeagent.changes.units import UNIT_DIRECTORY
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.applied import LABEL, Applied, Entry, Subject
-from nodeagent.machineconfig.desired import UNIT_DIRECTORY
 from nodeagent.observed.files import ABSENT, FileState, FileType
 from nodeagent.observed.writers import Writer
 

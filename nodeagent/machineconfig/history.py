@@ -1,7 +1,8 @@
 """Generations: what was applied, when and why, kept so that it can be applied again.
 
 Each generation is one private file named by its number; the number grows with each new rendered config and never
-shrinks. Generation 0 is the node before the agent came, and is always there to go back to.
+shrinks. Generation 0 is the node before the agent came, and is always there to go back to. A file has two lines of
+JSON: what history tells, and the rendered config, which is as large as all its contents and seldom read.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ DIRECTORY = "generations"
 class Generation:
     """One applied config. `cause` is why it was applied, `when` in seconds since the epoch.
 
-    `rendered` is the rendered MachineConfig document, `provenance` tells which MachineConfig each part came from,
+    `rendered` is the rendered MachineConfig in JSON, `provenance` tells which MachineConfig each part came from,
     `policy` is the MachineConfiguration document whose disruption policy was in force (None for the defaults).
     """
 
@@ -30,7 +31,7 @@ class Generation:
     when: float
     plan: str
     changes: tuple[str, ...]
-    rendered: Mapping[str, Any] = field(repr=False)
+    rendered: str = field(repr=False)
     provenance: Mapping[str, tuple[str, ...]] = field(repr=False)
     policy: Mapping[str, Any] | None = field(default=None, repr=False)
 
@@ -39,17 +40,31 @@ class Generation:
         return file_name(self.number)
 
     def encode(self) -> bytes:
-        return json.dumps(vars(self), separators=(",", ":"), sort_keys=True).encode()
+        head = {name: value for name, value in vars(self).items() if name != "rendered"}
+        return f"{json.dumps(head, separators=(',', ':'), sort_keys=True)}\n{self.rendered}\n".encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Generation:
         """The generation of a history file; Broken if it is damaged."""
         try:
-            document = json.loads(data)
+            head, rendered, _ = data.decode().split("\n")
+            document = json.loads(head)
             provenance = {key: tuple(names) for key, names in document["provenance"].items()}
-            return cls(**(document | {"provenance": provenance, "changes": tuple(document["changes"])}))
+            changes = tuple(document["changes"])
+            return cls(**(document | {"provenance": provenance, "changes": changes, "rendered": rendered}))
         except (ValueError, KeyError, TypeError) as error:
-            raise Broken(f"a generation's file is damaged ({error}): choose another one") from error
+            raise _damaged(error) from error
+
+    def document(self) -> Any:
+        """The rendered MachineConfig as a JSON value; Broken if it is damaged."""
+        try:
+            return json.loads(self.rendered)
+        except ValueError as error:
+            raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> Broken:
+    return Broken(f"a generation's file is damaged ({error}): choose another one")
 
 
 def file_name(number: int) -> str:

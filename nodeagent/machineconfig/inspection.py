@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from nodeagent.changes.files import Actor
+from nodeagent.changes.units import UNIT_DIRECTORY
 from nodeagent.machineconfig import accounts
 from nodeagent.machineconfig.applied import Applied
 from nodeagent.machineconfig.bootconfig import boot_files, misconfigured
-from nodeagent.machineconfig.desired import UNIT_DIRECTORY
 from nodeagent.machineconfig.drift import UNIT_PREFIX, Finding, Kind, compare
 from nodeagent.machineconfig.links import enablement_links, link_directories, links_to
 from nodeagent.machineconfig.node import TABLE_LIMIT, Node
@@ -23,7 +23,7 @@ _GENERATED = "/run/systemd/generator"  # made anew whenever systemd reads its un
 
 def paths(applied: Applied) -> tuple[str, ...]:
     """All paths that a fingerprint sweep must cover."""
-    return tuple(sorted({*applied.entries, *applied.removed}))
+    return tuple(sorted(dict.fromkeys((*applied.entries, *applied.removed))))  # the state file has them sorted already
 
 
 def look_at_paths(node: Node, applied: Applied, wanted: Collection[str]) -> list[Finding]:

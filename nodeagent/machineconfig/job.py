@@ -15,19 +15,18 @@ from nodeagent.engine.executor import Executor, Outcome, Progress, Result
 from nodeagent.engine.plan import Change, Plan
 from nodeagent.errors import Broken, Problem, Rejected
 from nodeagent.machineconfig import history, inspection
-from nodeagent.machineconfig.applied import Applied
-from nodeagent.machineconfig.desired import Desired
+from nodeagent.machineconfig.applied import STATE_FILE, Applied
 from nodeagent.machineconfig.disruption import Policy
 from nodeagent.machineconfig.history import Generation
 from nodeagent.machineconfig.node import Node
-from nodeagent.machineconfig.planner import paths_of_interest
-from nodeagent.machineconfig.proposal import STATE_FILE, Proposal, Purpose, Situation, propose, remedy, state_file
 
 if TYPE_CHECKING:
+    from nodeagent.machineconfig.desired import Desired
+    from nodeagent.machineconfig.proposal import Proposal, Situation
     from nodeagent.machineconfig.render import Rendered
 
-# The Ignition model costs more to import than a whole look at 10,000 unchanged files: only what reads MachineConfigs
-# imports it, when it does.
+# What plans, and the Ignition model above all, costs more to import than a whole look at 10,000 unchanged files: only
+# what reads MachineConfigs imports it, when it does.
 
 _DAY = 86400
 
@@ -129,6 +128,8 @@ class Job:
 
     def propose(self, intent: Intent) -> Proposal:
         """Plan the way to `intent`; Rejected with every reason if the node cannot have it."""
+        from nodeagent.machineconfig.proposal import Purpose, propose  # noqa: PLC0415 - see above
+
         applied = self.applied()
         desired = self.resolve(intent.rendered, applied)
         if intent.force:
@@ -155,6 +156,9 @@ class Job:
         return max(applied.generation, newest) + 1
 
     def _situation(self, desired: Desired, applied: Applied, policy: Policy) -> Situation:
+        from nodeagent.machineconfig.planner import paths_of_interest  # noqa: PLC0415 - see above
+        from nodeagent.machineconfig.proposal import Situation  # noqa: PLC0415
+
         actors = {path: declared.actor for path, declared in desired.paths.items() if declared.actor is not None}
         interest = (*paths_of_interest(desired, applied), f"{self.store.path}/{STATE_FILE}")
         restarted = sorted(policy.services())
@@ -175,6 +179,7 @@ class Job:
         if proposal.applied.generation == applied.generation:
             return proposal
         from nodeagent.machineconfig import policydocument  # noqa: PLC0415 - see above
+        from nodeagent.machineconfig.proposal import state_file  # noqa: PLC0415
 
         generation = Generation(
             number=proposal.applied.generation,
@@ -183,7 +188,7 @@ class Job:
             when=situation.now,
             plan=proposal.plan.fingerprint,
             changes=tuple(change.describe() for change in proposal.plan.steps),
-            rendered=intent.rendered.document(),
+            rendered=intent.rendered.text(),
             provenance=dict(intent.rendered.provenance),
             policy=policydocument.document_of(intent.policy),
         )
@@ -199,7 +204,7 @@ class Job:
         if number == 0:
             return Intent(EMPTY("worker"), Policy())
         generation = self.generation(number)
-        rendered = replace(Rendered.from_document(generation.rendered), provenance=generation.provenance)
+        rendered = replace(Rendered.from_document(generation.document()), provenance=generation.provenance)
         return Intent(rendered, policydocument.from_document(generation.policy))
 
     def rollback(self, number: int | None) -> Intent:
@@ -216,6 +221,8 @@ class Job:
 
     def remedy(self, paths: Collection[str]) -> Plan:
         """Plan to put single drifted paths right, as the current generation declares them."""
+        from nodeagent.machineconfig.proposal import remedy  # noqa: PLC0415 - see above
+
         applied = self.applied()
         intent = self.intent_of(applied.generation)
         desired = replace(self.resolve(intent.rendered, applied), unwanted=inspection.unwanted(self.node, applied))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nodeagent.machineconfig.desired import UNIT_DIRECTORY
-from nodeagent.machineconfig.enablement import template_of
+from nodeagent.changes.units import UNIT_DIRECTORY
 from nodeagent.machineconfig.node import Node
 from nodeagent.observed.files import FileType
 
@@ -35,5 +34,7 @@ def links_to(unit: str, links: Mapping[str, str]) -> list[str]:
 def _enables(unit: str, path: str, target: str) -> bool:
     directory, _, name = path.rpartition("/")
     if directory != UNIT_DIRECTORY:
+        from nodeagent.machineconfig.enablement import template_of  # noqa: PLC0415 - not where no unit is managed
+
         return name == unit or template_of(name) == unit
     return name != unit and target.rpartition("/")[2] == unit

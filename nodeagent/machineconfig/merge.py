@@ -8,7 +8,7 @@ outcome is valid is told beside it: two valid configs can make an invalid one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from nodeagent.machineconfig.api import MachineConfig
 from nodeagent.machineconfig.ignition import validation
 from nodeagent.machineconfig.ignition.combine import combine
 from nodeagent.machineconfig.ignition.findings import Finding
-from nodeagent.machineconfig.ignition.model import BLANK, Config, File
+from nodeagent.machineconfig.ignition.model import BLANK, Config, File, Resource
 from nodeagent.machineconfig.provenance import Provenance, attribute, trace
 
 _WORKER: Final = "worker"
@@ -36,13 +36,16 @@ class Merged:
 
 
 def merge(configs: Sequence[MachineConfig]) -> Merged:
-    """`configs` merged, with every problem and warning of the outcome."""
+    """`configs` merged, with every problem and warning of the outcome.
+
+    Contents that a MachineConfig declares as they stand in the outcome are its own affair, and not looked at again.
+    """
     ordered = sorted(configs, key=lambda one: (one.role != _WORKER, one.name.encode()))
     declared = [one.config for one in ordered if one.config is not None]
     config = _with_defaults(combine(declared), ordered) if declared else BLANK
     provenance = trace(ordered)
     problems, warnings = attribute(
-        [*validation.findings(config).found, *_stale_hashes(ordered, config)],
+        [*validation.findings(config, _contents(declared)).found, *_stale_hashes(ordered, config)],
         config,
         provenance,
         otherwise=f"the merge of {len(ordered)} MachineConfigs",
@@ -51,6 +54,11 @@ def merge(configs: Sequence[MachineConfig]) -> Merged:
     order = tuple(one.name for one in ordered)
     kernel_arguments = tuple(argument for one in ordered for argument in one.kernel_arguments)
     return Merged(config, kernel_arguments, order, provenance, problems, warnings)
+
+
+def _contents(declared: Iterable[Config]) -> frozenset[Resource]:
+    files = [file for config in declared for file in config.storage.files]
+    return frozenset(resource for file in files for resource in (file.contents, *file.append))
 
 
 def _with_defaults(config: Config, ordered: Sequence[MachineConfig]) -> Config:

@@ -10,11 +10,10 @@ from collections.abc import Collection
 
 from nodeagent.errors import NodeAgentError, Transient
 from nodeagent.machineconfig import inspection
-from nodeagent.machineconfig.applied import Applied
+from nodeagent.machineconfig.applied import STATE_FILE, Applied
 from nodeagent.machineconfig.drift import Drift
 from nodeagent.machineconfig.following import Change, Follower
 from nodeagent.machineconfig.job import Job
-from nodeagent.machineconfig.proposal import STATE_FILE
 from nodeagent.machineconfig.surroundings import Surroundings
 from nodeagent.machineconfig.touched import Touched
 

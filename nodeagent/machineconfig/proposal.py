@@ -11,10 +11,18 @@ from dataclasses import dataclass, replace
 
 from nodeagent.changes.boot import RegenerateBootMenu
 from nodeagent.changes.files import FileChange, KeepOriginal, Phase, WriteFile
-from nodeagent.changes.units import DaemonReload, Reboot, ReloadUnit, RestartUnit, StopUnit, UnitChange
+from nodeagent.changes.units import (
+    UNIT_DIRECTORY,
+    DaemonReload,
+    Reboot,
+    ReloadUnit,
+    RestartUnit,
+    StopUnit,
+    UnitChange,
+)
 from nodeagent.engine.plan import Change, Plan
-from nodeagent.machineconfig.applied import Applied, Entry, Pending, Subject
-from nodeagent.machineconfig.desired import UNIT_DIRECTORY, Desired
+from nodeagent.machineconfig.applied import STATE_FILE, Applied, Entry, Pending, Subject
+from nodeagent.machineconfig.desired import Desired
 from nodeagent.machineconfig.disruption import (
     Action,
     ActionType,
@@ -28,8 +36,6 @@ from nodeagent.machineconfig.drift import UNIT_PREFIX
 from nodeagent.machineconfig.planner import Difference, difference
 from nodeagent.observed.files import ABSENT, FileState
 from nodeagent.observed.units import UnitState
-
-STATE_FILE = "applied.json"
 
 _UNIT_SUBJECTS = (Subject.UNIT, Subject.DROPIN, Subject.MASK, Subject.ENABLEMENT)
 

@@ -10,8 +10,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any, Final
 
 import nodeagent
@@ -43,13 +43,24 @@ class Rendered:
 
     def document(self) -> dict[str, Any]:
         """The MachineConfig object, without provenance and warnings."""
+        return self._head() | {"spec": _spec(self.config, self.kernel_arguments)}
+
+    def text(self) -> str:
+        """`document()` in JSON."""
+        return f'{json.dumps(self._head())[:-1]},"spec":{self.spec}}}'
+
+    @cached_property
+    def spec(self) -> str:
+        """The spec in canonical JSON, of which the name holds the hash."""
+        return json.dumps(_spec(self.config, self.kernel_arguments), sort_keys=True, separators=(",", ":"))
+
+    def _head(self) -> dict[str, Any]:
         metadata = {
             "name": self.name,
             "labels": {api.ROLE: self.pool},
             "annotations": {api.GENERATED_BY: f"nodeagent {nodeagent.__version__}"},
         }
-        spec = _spec(self.config, self.kernel_arguments)
-        return {"apiVersion": api.VERSION, "kind": api.MACHINE_CONFIG, "metadata": metadata, "spec": spec}
+        return {"apiVersion": api.VERSION, "kind": api.MACHINE_CONFIG, "metadata": metadata}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Rendered:
@@ -90,10 +101,11 @@ def roles_of(pool: str) -> frozenset[str]:
 
 
 def _rendered(merged: Merged, pool: str, warnings: tuple[Problem, ...]) -> Rendered:
-    canonical = json.dumps(_spec(merged.config, merged.kernel_arguments), sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:_HASH_DIGITS]
-    name = f"render-{pool}-{digest}"
-    return Rendered(name, pool, merged.config, merged.kernel_arguments, merged.provenance, warnings)
+    nameless = Rendered("", pool, merged.config, merged.kernel_arguments, merged.provenance, warnings)
+    digest = hashlib.sha256(nameless.spec.encode()).hexdigest()[:_HASH_DIGITS]
+    rendered = replace(nameless, name=f"render-{pool}-{digest}")
+    vars(rendered)["spec"] = nameless.spec  # megabytes that would be written a second time
+    return rendered
 
 
 def _spec(config: Config, kernel_arguments: Sequence[str]) -> dict[str, Any]:

@@ -17,12 +17,11 @@ from nodeagent.errors import Problem, Rejected
 from nodeagent.machineconfig import api, documents, policydocument
 from nodeagent.machineconfig.api import MachineConfig
 from nodeagent.machineconfig.disruption import Policy
-from nodeagent.machineconfig.documents import dump_yaml
 from nodeagent.machineconfig.ignition import codec, validation
 from nodeagent.machineconfig.ignition.findings import Finding, Findings, Place
 from nodeagent.machineconfig.ignition.model import Config
 
-__all__ = ["Documents", "MachineConfig", "MachineConfiguration", "dump_yaml", "load"]
+__all__ = ["Documents", "MachineConfig", "MachineConfiguration", "load"]
 
 DEFAULT_ROLE: Final = "worker"
 

@@ -165,8 +165,19 @@ class ClusterSettings:
         "",
         help="kubeconfig to use, such as the kubelet's; empty for the pod's service account",
     )
+    pod: str = setting(
+        matching("pod name, or nothing", r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?"),
+        "",
+        help="the pod that the agent runs in, so that the coordinator knows when it is gone",
+    )
     drain_timeout: float = setting(
-        Duration(1.0, _DAY), 3600.0, help="how long to wait for a drain before the change is given up and reported"
+        Duration(1.0, _DAY), 3600.0, help="how long to wait for a drain before the node counts as Degraded"
+    )
+    take_over: bool = setting(
+        Switch(),
+        False,
+        help="take over the annotations of another agent that has been uninstalled",
+        negation="--no-take-over",
     )
     events_per_hour: int = setting(Count(1, 10000), 60, help="most Events that one agent writes in an hour")
 
@@ -183,9 +194,7 @@ class CoordinatorSettings:
     drain_timeout: float = setting(
         Duration(1.0, _DAY), 3600.0, help="how long a drain may take before the node is given back and reported"
     )
-    canaries: int = setting(
-        Count(0, 1000), 1, help="nodes of a pool that must finish before others begin; 0 for none"
-    )
+    canaries: int = setting(Count(0, 1000), 1, help="nodes of a pool that must finish before others begin; 0 for none")
     max_failures: int = setting(
         Count(0, 10000), 1, help="nodes of a pool that may fail before its rollout stops by itself"
     )

@@ -46,7 +46,7 @@ class Findings:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: validation makes a dozen for each file, and that would take twice the time
 class Place:
     """Reports findings about one part of a config, at paths relative to that part."""
 

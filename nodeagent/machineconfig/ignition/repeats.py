@@ -35,7 +35,7 @@ def validate(value: Any, place: Place) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A field that holds a list or an object; `space` is "" if its entries may repeat."""
+    """A field that holds a list, or an object with lists in it; `space` is "" if its entries may repeat."""
 
     name: str
     path: str
@@ -53,8 +53,13 @@ def _parts(cls: type) -> tuple[_Part, ...]:
             "" if field.metadata.get("repeats") else field.metadata.get("space") or field.name,
         )
         for field in fields(cls)
-        if isinstance(field.default, tuple) or is_dataclass(field.default)
+        if _holds_lists(field.default)
     )
+
+
+def _holds_lists(default: object) -> bool:
+    cls: type = type(default)
+    return isinstance(default, tuple) or (is_dataclass(cls) and bool(_parts(cls)))
 
 
 def _unique(entries: tuple[Any, ...], path: str, place: Place, seen: dict[str, str]) -> None:

@@ -72,6 +72,8 @@ def _header(header: HTTPHeader, place: Place) -> None:
 
 def scheme_of(source: str | None) -> str:
     """The scheme of a source, in lower case; "" if there is none."""
+    if source and source.startswith("data:"):  # contents are long: a look at the rest would take its time
+        return "data"
     try:
         return url.parse(source).scheme if source else ""
     except ValueError:

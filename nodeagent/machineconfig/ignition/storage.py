@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Final
 
+from nodeagent.changes.units import UNIT_DIRECTORY
 from nodeagent.machineconfig.ignition import resource
 from nodeagent.machineconfig.ignition.findings import Findings, Place
-from nodeagent.machineconfig.ignition.model import Config, Directory, File, Link, Node, Owner, Storage
+from nodeagent.machineconfig.ignition.model import Config, Directory, File, Link, Node, Owner, Resource, Storage
 
 KERNEL_TREES: Final = ("/proc", "/sys", "/dev")
-UNIT_DIRECTORY: Final = "/etc/systemd/system"
 
 _LINE_BREAK: Final = re.compile(r"[\n\0]")
 _IDS: Final = range(0xFFFF_FFFF)  # 0xFFFFFFFF is chown(2)'s "leave it"
 
 
-def validate(config: Config, findings: Findings) -> None:
-    """Find what is wrong with each node, and with nodes that get in the way of one another."""
+def validate(config: Config, findings: Findings, told: Container[Resource] = ()) -> None:
+    """Find what is wrong with each node, and with nodes that get in the way of one another; contents `told` aside."""
     storage = config.storage
     units = _unit_paths(config)
     occupied = _occupied(storage)
     for node, place in nodes(storage, findings):
         _node(node, place)
+        if isinstance(node, File):
+            _contents(node, place, told)
         _conflicts(node, place, occupied, units)
     _hard_links(storage, findings)
 
@@ -115,9 +117,14 @@ def _file(file: File, place: Place) -> None:
         message = "overwrite is true and there is no source to overwrite with"
         advice = "give contents.source, or set overwrite: false (a rendered config has true where a file is silent)"
         place.problem(".overwrite", message, advice)
-    resource.validate(file.contents, place.at(".contents"))
+
+
+def _contents(file: File, place: Place, told: Container[Resource]) -> None:
+    if file.contents not in told:
+        resource.validate(file.contents, place.at(".contents"))
     for index, part in enumerate(file.append):
-        resource.validate(part, place.at(f".append[{index}]"))
+        if part not in told:
+            resource.validate(part, place.at(f".append[{index}]"))
 
 
 def _link(link: Link, place: Place) -> None:

@@ -101,7 +101,7 @@ def check(text: str) -> None:
     """ValueError unless Ignition takes contents from `text`: data (decodable), http, https, tftp, gs, s3 or arn."""
     url = parse(text)
     if url.scheme == "data":
-        dataurl.decode(text)
+        dataurl.check(text)
     elif url.scheme not in FETCHED:
         raise ValueError("the URL's scheme is none of data, https, http, tftp, gs, s3 and arn")
     elif url.scheme == "arn":

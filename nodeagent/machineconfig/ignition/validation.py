@@ -6,10 +6,12 @@ question.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from nodeagent.errors import Problem
 from nodeagent.machineconfig.ignition import devices, head, passwd, repeats, storage, systemd
 from nodeagent.machineconfig.ignition.findings import Findings
-from nodeagent.machineconfig.ignition.model import Config
+from nodeagent.machineconfig.ignition.model import Config, Resource
 
 
 def validate(
@@ -22,13 +24,16 @@ def validate(
     return findings(config).split(object, at)
 
 
-def findings(config: Config) -> Findings:
-    """Everything that is wrong with a config or worth knowing about it."""
+def findings(config: Config, told: Container[Resource] = ()) -> Findings:
+    """Everything that is wrong with a config or worth knowing about it.
+
+    `told` are contents of files that were looked at before, in the configs that this one was merged from.
+    """
     found = Findings()
     head.validate(config.ignition, found)
     head.validate_arguments(config.kernel_arguments, found)
     passwd.validate(config.passwd, found)
-    storage.validate(config, found)
+    storage.validate(config, found, told)
     devices.validate(config.storage, found)
     systemd.validate(config.systemd, found)
     repeats.validate(config, found.at(""))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nodeagent.changes.units import UNIT_DIRECTORY
 from nodeagent.machineconfig.applied import Subject, Unit
-from nodeagent.machineconfig.desired import UNIT_DIRECTORY, Absent, File, Link
+from nodeagent.machineconfig.desired import Absent, File, Link
 from nodeagent.machineconfig.enablement import Preset, Presets, install, parse_presets, template_of
 from nodeagent.machineconfig.ignition import model
 from nodeagent.machineconfig.links import enablement_links, links_to

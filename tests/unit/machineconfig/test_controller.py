@@ -11,8 +11,7 @@ import pytest
 from nodeagent.agent import intent
 from nodeagent.engine.report import State
 from nodeagent.errors import Transient
-from nodeagent.machineconfig.applied import Pending
-from nodeagent.machineconfig.proposal import STATE_FILE
+from nodeagent.machineconfig.applied import STATE_FILE, Pending
 from nodeagent.machineconfig.surroundings import Absence
 from nodeagent.observed.writers import Writer
 from tests.fakes.daemon import PERIODS, Daemon, daemon

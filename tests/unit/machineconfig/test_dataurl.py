@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.machineconfig.dataurl import decode
+from nodeagent.machineconfig.dataurl import check, decode
 from tests import vectors
 
 
@@ -76,3 +77,16 @@ def test_round_trip(data: bytes) -> None:
 def test_any_text_is_decoded_or_refused(text: str) -> None:
     with suppress(ValueError):
         assert isinstance(decode("data:" + text), bytes)
+
+
+@given(st.sampled_from(["data:,", "data:;base64,"]), st.text("Aa+/=%4é\n\ud800", max_size=12))
+def test_a_check_finds_what_decoding_would(head: str, data: str) -> None:
+    assert _complaint(check, head + data) == _complaint(decode, head + data)
+
+
+def _complaint(read: Callable[[str], object], url: str) -> str:
+    try:
+        read(url)
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.machineconfig.documents import DEPTH_LIMIT, Unreadable, dump_yaml, parse
+from nodeagent.machineconfig.documents import Unreadable, parse
+from nodeagent.machineconfig.yamldocuments import DEPTH_LIMIT, dump_yaml
 
 LAUGHS = "a0: &a0 [lol,lol,lol,lol,lol,lol,lol,lol,lol,lol]\n" + "".join(
     f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,14 +11,20 @@ from hypothesis import strategies as st
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.history import Generation, expired, file_name, number_of
 
-GENERATION = Generation(7, "render-x", "apply", 1.5, "f", ("create file /x",), {"kind": "x"}, {"file:/x": ("a", "b")})
+GENERATION = Generation(7, "render-x", "apply", 1.5, "f", ("create file /x",), '{"kind":"x"}', {"file:/x": ("a", "b")})
 
 
 def test_a_generation_survives_its_file() -> None:
     assert Generation.decode(GENERATION.encode()) == GENERATION
+    assert GENERATION.document() == {"kind": "x"}
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b"\xff", b"null"])
+def test_a_rendered_config_that_was_cut_off_is_broken_when_it_is_wanted() -> None:
+    with pytest.raises(Broken, match="choose another one"):
+        replace(GENERATION, rendered='{"kind":').document()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b"\xff", b"null", b"null\n{}\n", GENERATION.encode()[:-20]])
 def test_a_damaged_file_is_broken_and_says_what_to_do(damage: bytes) -> None:
     with pytest.raises(Broken, match="choose another one"):
         Generation.decode(damage)

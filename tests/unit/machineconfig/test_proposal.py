@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from nodeagent.changes.files import Phase, WriteFile
 from nodeagent.changes.units import DaemonReload, Reboot, ReloadUnit, RestartUnit, StopUnit
-from nodeagent.machineconfig.applied import Account, Applied, Kernel, Pending, Subject, Unit
+from nodeagent.machineconfig.applied import STATE_FILE, Account, Applied, Kernel, Pending, Subject, Unit
 from nodeagent.machineconfig.desired import Declared, Desired, File
 from nodeagent.machineconfig.disruption import Action, ActionType, Policy
 from nodeagent.machineconfig.planner import paths_of_interest
-from nodeagent.machineconfig.proposal import STATE_FILE, Proposal, Purpose, Situation, propose, remedy
+from nodeagent.machineconfig.proposal import Proposal, Purpose, Situation, propose, remedy
 from nodeagent.observed.units import UnitState
 from tests.fakes.disk import Disk
 
