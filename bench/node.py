@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from bench import measure
+from bench.installation import AGENT
 from bench.measure import Cost
 from bench.workload import Workload
 
-AGENT = (sys.executable, "-m", "nodeagent")
 _PATIENCE = 60.0  # seconds
 
 
@@ -36,7 +36,7 @@ class Node:
 
     def agent(self, command: str, *arguments: str, accept: tuple[int, ...] = (0,)) -> Cost:
         """Run one command as an administrator would; what that costs."""
-        return measure.run([*AGENT, command, *arguments, "--root", self.root], accept)
+        return measure.run([AGENT, command, *arguments, "--root", self.root], accept)
 
     def apply(self) -> Cost:
         return self.agent("apply", self.source)
@@ -45,7 +45,7 @@ class Node:
     def daemon(self) -> Iterator[Daemon]:
         """The daemon on this node, ready: health and metrics served, everything else as by default."""
         addresses = ["--health-address", _free_address(), "--metrics-address", _free_address()]
-        words = [*AGENT, "run", "--root", self.root, "--source", self.source, "--run-dir", self.run_dir, *addresses]
+        words = [AGENT, "run", "--root", self.root, "--source", self.source, "--run-dir", self.run_dir, *addresses]
         address = f"{self._base}/notify"
         with _notifications(address) as notify, open(f"{self._base}/log", "ab") as log:
             environment = measure.environment() | {"NOTIFY_SOCKET": address}
@@ -95,12 +95,6 @@ def build(base: str, workload: Workload) -> Node:
     os.makedirs(f"{base}/sources")
     workload.write_sources(f"{base}/sources")
     return Node(f"{base}/node", f"{base}/sources")
-
-
-def warm_up() -> None:
-    """Have Python write the agent's bytecode, which an installed agent has."""
-    measure.run([*AGENT, "verify", "--help"])
-    measure.run([*AGENT, "run", "--help"])
 
 
 @contextmanager

@@ -15,10 +15,10 @@ by
 
     python -m bench --write
 
-(`make bench` prints the same without writing it). AIDE has to be installed (`apt-get install aide`); ansible-core is
-put into `.cache/` by the benchmark itself. Times are medians of runs that took turns; CPU is user and system time of a
-process and of all its children. *In process* means without the start of the interpreter and the imports, as in the
-daemon. A target that was missed says so.
+(`make bench` prints the same without writing it). AIDE has to be installed (`apt-get install aide`); the benchmark
+itself puts ansible-core, and the agent with what it needs at run time, into `.cache/`. Times are medians of runs that
+took turns; CPU is user and system time of a process and of all its children. *In process* means without the start of
+the interpreter and the imports, as in the daemon. A target that was missed says so.
 """
 
 
