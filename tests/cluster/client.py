@@ -42,7 +42,8 @@ class Client:
     def __init__(self, server: str, context: ssl.SSLContext, token: str = "", timeout: float = 10.0) -> None:
         self._address = urlsplit(server).netloc
         self._context = context
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # What the API server records as manager of the fields that this client writes.
+        self._headers = {"User-Agent": "tests"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._timeout = timeout
         self._plurals: dict[tuple[str, str], tuple[str, bool]] = {}
 

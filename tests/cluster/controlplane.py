@@ -40,6 +40,12 @@ CONTROLLERS = (
     "serviceaccount-controller",
 )
 _LOOPBACK = "127.0.0.1"
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["ResponseStarted", "ResponseComplete"],  # a watch counts when it begins
+    "rules": [{"level": "Metadata"}],
+}
 
 
 def eventually(condition: Callable[[], bool], what: str, deadline: float = 15.0) -> None:
@@ -57,8 +63,9 @@ class ControlPlane:
     `admin` is a client that may do everything (group system:masters).
     """
 
-    def __init__(self, directory: Path, binaries: Binaries) -> None:
+    def __init__(self, directory: Path, binaries: Binaries, *, audited: bool = False) -> None:
         self.directory = directory
+        self._audit = directory / "audit.log" if audited else None
         self._binaries = binaries
         self._authority = Authority(directory)
         self._identities: dict[tuple[str, ...], Pair] = {}
@@ -145,6 +152,12 @@ class ControlPlane:
             eventually(partial(_is_served, self.admin, definition), f"{definition['metadata']['name']} is served")
         return [definition["metadata"]["name"] for definition in definitions]
 
+    def requests(self, agent: str) -> list[Any]:
+        """The requests of clients whose user agent begins with `agent`, as audit Events; needs `audited`."""
+        assert self._audit is not None, "the control plane was not started with audited=True"
+        events = map(json.loads, self._audit.read_text().splitlines())
+        return [event for event in events if event.get("userAgent", "").startswith(agent)]
+
     def start_controllers(self, controllers: Sequence[str] = CONTROLLERS) -> Server:
         """Start kube-controller-manager with `controllers`, unless it runs; raises Unavailable without its binary."""
         if self.controllers is None:
@@ -200,6 +213,10 @@ class ControlPlane:
             "service-cluster-ip-range": "10.96.0.0/24",
             "endpoint-reconciler-type": "none",  # no other reconciler takes an address of the loopback interface
         }
+        if self._audit is not None:
+            policy = self.directory / "audit-policy.json"
+            policy.write_text(json.dumps(_AUDIT_POLICY))
+            flags |= {"audit-policy-file": policy, "audit-log-path": self._audit, "audit-log-mode": "blocking"}
         return self._component("kube-apiserver", flags, lambda: _is_ok(self.admin, "/readyz"))
 
     def _controller_manager(self, controllers: Sequence[str]) -> Server:
