@@ -27,7 +27,7 @@ def bench(base: str, scale: Scale) -> Section:
         began, used = time.perf_counter(), cpu_of(daemon.pid)
         time.sleep(scale.idle)
         share = 100 * (cpu_of(daemon.pid) - used) / (time.perf_counter() - began)
-        pss = _pss(daemon.pid)
+        pss = pss_of(daemon.pid)
         threads = len(os.listdir(f"/proc/{daemon.pid}/task"))
     return Section(
         f"Idle: the daemon with {scale.files} files, {scale.units} units",
@@ -38,7 +38,7 @@ def bench(base: str, scale: Scale) -> Section:
     )
 
 
-def _pss(pid: int) -> float:
+def pss_of(pid: int) -> float:
     """Proportional set size in MiB (proc_pid_smaps(5))."""
     with open(f"/proc/{pid}/smaps_rollup") as table:
         return next(int(line.split()[1]) / 1024 for line in table if line.startswith("Pss:"))

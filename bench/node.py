@@ -42,10 +42,11 @@ class Node:
         return self.agent("apply", self.source)
 
     @contextmanager
-    def daemon(self) -> Iterator[Daemon]:
-        """The daemon on this node, ready: health and metrics served, everything else as by default."""
+    def daemon(self, *flags: str) -> Iterator[Daemon]:
+        """The daemon on this node, ready: health and metrics served, everything else as by default or by `flags`."""
         addresses = ["--health-address", _free_address(), "--metrics-address", _free_address()]
         words = [AGENT, "run", "--root", self.root, "--source", self.source, "--run-dir", self.run_dir, *addresses]
+        words += flags
         address = f"{self._base}/notify"
         with _notifications(address) as notify, open(f"{self._base}/log", "ab") as log:
             environment = measure.environment() | {"NOTIFY_SOCKET": address}

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from nodeagent import __version__
-from nodeagent.agent.chronicle import Chronicle
+from nodeagent.agent.configuration import Voice
 from nodeagent.engine.executor import Outcome, Result
 from nodeagent.engine.report import Report, State
 from nodeagent.machineconfig import protocol
@@ -27,19 +27,19 @@ _SHOWN = 10  # drifts of which one round writes Events
 class Board(Protocol):
     """Where the node's annotations and conditions are written, when the API server is there."""
 
-    def publish(self, annotations: Mapping[str, str], conditions: Sequence[Condition] = ()) -> None: ...
+    def publish(self, annotations: Mapping[str, str], conditions: Sequence[Condition], /) -> None: ...
 
 
 class Events(Protocol):
     """Writes Events on the Node; `kind` is Normal or Warning."""
 
-    def emit(self, kind: str, reason: str, message: str) -> None: ...
+    def record(self, kind: str, reason: str, message: str, /) -> None: ...
 
 
 class Announcer:
     """Reporter and observer of machine configuration in a cluster. `pod` is the agent's own, "" where it has none."""
 
-    def __init__(self, chronicle: Chronicle, board: Board, events: Events, pod: str) -> None:
+    def __init__(self, chronicle: Voice, board: Board, events: Events, pod: str) -> None:
         self._chronicle = chronicle
         self._board = board
         self._events = events
@@ -53,29 +53,29 @@ class Announcer:
         before, self._last = self._last, report
         self._board.publish(protocol.announcement(report) | {nodes.REPORT: self._summary(report)}, [_condition(report)])
         if before is not None and (before.state, before.cause) != (report.state, report.cause):
-            self._events.emit("Warning" if report.state in _BAD else "Normal", report.cause, _message(report))
+            self._events.record("Warning" if report.state in _BAD else "Normal", report.cause, _message(report))
 
     def applied(self, outcome: str, seconds: float, what: str) -> None:
         self._chronicle.applied(outcome, seconds, what)
         if outcome == "applied":
-            self._events.emit("Normal", "ConfigApplied", f"{what} is in place")
+            self._events.record("Normal", "ConfigApplied", f"{what} is in place")
 
     def recovered(self, outcome: Outcome) -> None:
         self._chronicle.recovered(outcome)
         done = "finished" if outcome.result is Result.RESUMED else "taken back"
-        self._events.emit("Warning", "InterruptedChange", f"a change that was interrupted has been {done}")
+        self._events.record("Warning", "InterruptedChange", f"a change that was interrupted has been {done}")
 
     def drifted(self, change: Change) -> None:
         self._chronicle.drifted(change)
         for drift in change.opened[:_SHOWN]:
-            self._events.emit("Warning", "DriftFound", _sentence(drift))
+            self._events.record("Warning", "DriftFound", _sentence(drift))
         for drift in change.closed[:_SHOWN]:
-            self._events.emit("Normal", "DriftGone", f"{drift.finding.path} is as declared again")
+            self._events.record("Normal", "DriftGone", f"{drift.finding.path} is as declared again")
 
     def remedied(self, drifts: Collection[Drift]) -> None:
         self._chronicle.remedied(drifts)
         for drift in list(drifts)[:_SHOWN]:
-            self._events.emit("Normal", "DriftRepaired", f"{drift.finding.path} has been put right")
+            self._events.record("Normal", "DriftRepaired", f"{drift.finding.path} has been put right")
 
     def _summary(self, report: Report) -> str:
         """The annotation that tools read: bounded, since it counts drifts and does not list them."""

@@ -11,6 +11,7 @@ from typing import Any
 from nodeagent import __version__
 from nodeagent.engine.executor import Outcome, Result
 from nodeagent.engine.report import Report, State
+from nodeagent.machineconfig.controller import NAME
 from nodeagent.machineconfig.drift import Drift
 from nodeagent.machineconfig.following import Change
 from nodeagent.telemetry.health import Beats
@@ -40,7 +41,7 @@ class Chronicle:
 
     def succeeded(self, name: str) -> None:
         self._metrics.loop_succeeded(name, time.time())
-        if not self._ready:
+        if name == NAME and not self._ready:
             self._ready = True
             self._beats.ready()
             self._notifier.ready(self._line())
@@ -85,7 +86,7 @@ class Chronicle:
             "node": self._node,
             "version": __version__,
             "when": time.time(),
-            "jobs": {report.job: {"state": str(report.state), "reason": report.reason, **report.detail}},
+            "jobs": {report.job: {**_verdict(report), **report.detail}},
         }
         try:
             write_status(self._run_dir, document)
@@ -107,6 +108,10 @@ class Chronicle:
         if self._last is None:
             return "starting"
         return f"{self._last.state}: {self._last.reason}" if self._last.reason else str(self._last.state)
+
+
+def _verdict(report: Report) -> dict[str, str]:
+    return {"state": str(report.state), "cause": report.cause, "reason": report.reason}
 
 
 def _fields(drift: Drift) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import Any
 from nodeagent import __version__
 from nodeagent.agent.chronicle import Chronicle
 from nodeagent.agent.configuration import by_sources, configuration
-from nodeagent.agent.workplace import opened
+from nodeagent.agent.workplace import Workplace, opened
+from nodeagent.engine.controller import Controller
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.controller import NAME
 from nodeagent.machineconfig.drift import Kind, Response
@@ -37,10 +38,10 @@ def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> No
         stack.enter_context(place.store.locked(0, "daemon.lock"))
         _make_run_dir(settings.run_dir)
         beats, notifier = Beats(), Notifier.taken_from(os.environ)
-        gauges = metrics.Metrics(__version__, controllers=(NAME,), drift_kinds=Kind, drift_actions=Response)
+        names = (NAME, *_loops(settings))
+        gauges = metrics.Metrics(__version__, controllers=names, drift_kinds=Kind, drift_actions=Response)
         chronicle = Chronicle(gauges, beats, notifier, settings.run_dir, settings.node_name)
-        declared = by_sources(sources, settings.pool, chronicle)
-        loop = stack.enter_context(configuration(place, declared, chronicle, gauges)).loop
+        loop = stack.enter_context(_configuration(place, sources, chronicle, beats, gauges, stop))
         stack.enter_context(_served(settings, beats, gauges))
         beats.expect(loop.name, _WORK)
         watchdog = Watchdog(notifier, beats)
@@ -54,6 +55,40 @@ def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> No
             raise Broken(
                 f"the loop {loop.name} did not end within {_SHUTDOWN:g} s; what it does is finished at the next start"
             )
+
+
+def _loops(settings: Settings) -> Sequence[str]:
+    """The loops beside that of machine configuration."""
+    if not settings.cluster.enabled:
+        return ()
+    from nodeagent.agent.membership import LOOPS  # noqa: PLC0415 - the API's client, only in a cluster
+
+    return tuple(LOOPS)
+
+
+@contextmanager
+def _configuration(
+    place: Workplace,
+    sources: Sequence[str],
+    chronicle: Chronicle,
+    beats: Beats,
+    gauges: metrics.Metrics,
+    stop: threading.Event,
+) -> Iterator[Controller]:
+    """The loop of machine configuration, following the cluster or else the sources."""
+    if not place.settings.cluster.enabled:
+        declared = by_sources(sources, place.settings.pool, chronicle)
+        with configuration(place, declared, chronicle, gauges) as running:
+            yield running.loop
+        return
+    from nodeagent.agent.membership import membership  # noqa: PLC0415 - the API's client, only in a cluster
+
+    with (
+        membership(place, chronicle, beats, stop) as joined,
+        configuration(place, joined.declared, chronicle, gauges) as running,
+    ):
+        joined.cluster.changed = running.declared_anew
+        yield running.loop
 
 
 @contextmanager

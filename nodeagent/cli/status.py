@@ -38,6 +38,7 @@ def status_command(arguments: argparse.Namespace) -> int:
         "node": settings.node_name,
         "daemon": "running" if running else "not running",
         "state": job.get("state", "Unknown") if running else "Unknown",
+        "cause": job.get("cause", "") if running else "",
         "reason": job.get("reason", "") if running else "the daemon is not running; `nodeagent verify` looks now",
         "config": applied.config,
         "desired": job.get("desired", ""),
