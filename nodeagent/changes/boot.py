@@ -28,7 +28,7 @@ class RegenerateBootMenu:
         return f"write the boot menu again ({' '.join(self.command)})"
 
     def facts(self) -> dict[str, Any]:
-        return {"change": "RegenerateBootMenu", "command": list(self.command)}
+        return {"change": "RegenerateBootMenu", "command": list(self.command), "lasting": True}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> RegenerateBootMenu:

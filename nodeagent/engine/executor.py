@@ -223,23 +223,21 @@ class Executor:
     def _undo_interrupted(self, opened: Transaction, begin: Record, records: Sequence[Record]) -> Outcome:
         whys = [record["why"] for record in records if record["at"] == "undoing"]
         why = whys[0] if whys else "interrupted before it was whole"
-        started = any(record["at"] == "started" for record in records) and self._same_boot(begin)
-        compensations = self._decoded(begin["compensations"]) if started else ()
+        started = any(record["at"] == "started" for record in records)
+        compensations = self._left_to_do(begin, "compensations") if started else ()
         self._take_back(opened, begin["inverses"], compensations, Transient(why))
         return Outcome(Result.UNDONE, why=why)
 
     def _resume(self, opened: Transaction, begin: Record) -> Outcome:
-        """Make the forward changes again; after a reboot the boot itself has made them."""
-        forward = self._decoded(begin["forward"]) if self._same_boot(begin) else ()
-        plan = Plan(forward, compensations=self._decoded(begin["compensations"]))
+        """Make the forward changes again."""
+        plan = Plan(self._left_to_do(begin, "forward"), compensations=self._left_to_do(begin, "compensations"))
         outcome = self._go_forward(opened, begin["inverses"], plan, _Steps(plan, _silent))
         return Outcome(Result.RESUMED) if outcome.result is Result.APPLIED else outcome
 
-    def _same_boot(self, begin: Record) -> bool:
-        return bool(begin["boot"] == self._boot)
-
-    def _decoded(self, facts: Sequence[Facts]) -> tuple[Change, ...]:
-        return tuple(self._effects.decode(each) for each in facts)
+    def _left_to_do(self, begin: Record, kind: str) -> tuple[Change, ...]:
+        """The forward changes or compensations of a batch; after a reboot the boot has made all but lasting ones."""
+        same_boot = begin["boot"] == self._boot
+        return tuple(self._effects.decode(facts) for facts in begin[kind] if same_boot or facts.get("lasting"))
 
 
 def _announce(opened: Transaction, error: Exception) -> None:

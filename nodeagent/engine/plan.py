@@ -20,7 +20,7 @@ class Change(Protocol):
 
     `reversible` changes are journalled with their inverse and made as one batch; the others go forward only and must
     be idempotent. `order` sorts the plan. `facts` is a JSON object that describes the change whole, without the
-    contents of files.
+    contents of files; `"lasting": true` in it says that a boot does not make the change, nor make it needless.
     """
 
     @property

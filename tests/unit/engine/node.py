@@ -41,9 +41,10 @@ class Put:
 
 @dataclass(frozen=True)
 class Act:
-    """Do something that only goes forward."""
+    """Do something that only goes forward; what is `lasting` no boot does."""
 
     name: str
+    lasting: bool = False
     reversible = False
 
     @property
@@ -54,7 +55,7 @@ class Act:
         return f"act {self.name}"
 
     def facts(self) -> Mapping[str, Any]:
-        return {"change": "Act", "name": self.name}
+        return {"change": "Act", "name": self.name, "lasting": self.lasting}
 
 
 @dataclass

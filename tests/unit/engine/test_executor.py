@@ -78,6 +78,22 @@ def test_after_a_reboot_what_goes_forward_is_left_to_the_boot(at: int) -> None:
     assert machine.clean
 
 
+def test_what_no_boot_does_is_done_after_one() -> None:
+    changes = [*PLAN.reversible, Act("menu", lasting=True), Act("restart")]
+    steps = Faults()
+    node().executor(steps).execute(Plan.of(changes), "1")
+    for at in range(len(steps.taken)):
+        machine = node()
+        with pytest.raises(PowerCut):
+            machine.executor(Faults(at)).execute(Plan.of(changes), "1")
+        before = list(machine.done)
+        machine.executor(boot="boot-2").recover()
+        assert machine.clean
+        assert "act restart" not in machine.done[len(before) :]
+        if machine.values == AFTER:
+            assert "act menu" in machine.done
+
+
 @at_every_step
 def test_recovery_may_itself_be_cut_anywhere(at: int) -> None:
     for again in range(len(STEPS)):
