@@ -1,0 +1,30 @@
+"""The manifests below deploy/, as `kubectl apply -k deploy` would send them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster.controlplane import ControlPlane
+from tests.controlplane import binaries
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def manifests() -> list[dict[str, Any]]:
+    """All objects of the kustomization, in the order in which they are applied."""
+    kubectl = binaries.ensured().path("kubectl")
+    built = subprocess.run(
+        [kubectl, "kustomize", DEPLOY], check=True, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+    )
+    return list(yaml.safe_load_all(built.stdout))
+
+
+def deploy(control_plane: ControlPlane) -> None:
+    """Apply everything, the custom resources first; a field that the API does not know is an error."""
+    control_plane.apply_crds()
+    for manifest in manifests():
+        control_plane.admin.apply(manifest)

@@ -1,0 +1,111 @@
+"""What the manifests, the policies, the documents and the code say must agree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nodeagent.kube.nodestatus import WRITTEN
+from nodeagent.observed import nodes
+from nodeagent.settings.model import FIELDS
+
+_TOP = Path(__file__).parents[2]
+_DEPLOY = _TOP / "deploy"
+
+
+def _objects(file: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((_DEPLOY / file).read_text()))
+
+
+def _pod(file: str) -> dict[str, Any]:
+    (workload,) = _objects(file)
+    pod: dict[str, Any] = workload["spec"]["template"]["spec"]
+    return pod
+
+
+def _container(file: str) -> dict[str, Any]:
+    (container,) = _pod(file)["containers"]
+    return dict(container)
+
+
+def _variable(policy: str, name: str) -> str:
+    """The CEL expression of a variable."""
+    (found,) = [
+        each for each in _objects("policy.yaml") if each["metadata"]["name"] == policy and "variables" in each["spec"]
+    ]
+    (expression,) = [each["expression"] for each in found["spec"]["variables"] if each["name"] == name]
+    return str(expression)
+
+
+def _words(expression: str) -> set[str]:
+    """The words in quotes; those of a mapped list with the prefix that is put before them."""
+    listed, _, rest = expression.partition(".map(each, ")
+    prefix = re.match(r"'([^']*)' \+ each", rest)
+    mapped = {(prefix[1] if prefix else "") + word for word in re.findall(r"'([^']*)'", listed)}
+    return mapped | set(re.findall(r"\['([^']*)'\]", rest))
+
+
+def test_the_policy_lets_an_agent_write_just_what_it_writes() -> None:
+    assert _words(_variable("nodeagent-agent-nodes", "annotations")) == set(WRITTEN)
+
+
+def test_the_policy_lets_the_coordinator_write_just_what_it_writes() -> None:
+    ours = {nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_BY}
+    assert _words(_variable("nodeagent-pools-nodes", "annotations")) == ours
+
+
+@pytest.mark.parametrize("policy", ["nodeagent-agent-nodes", "nodeagent-pools-nodes"])
+def test_the_policies_know_the_conditions(policy: str) -> None:
+    assert _words(_variable(policy, "conditions")) == set(nodes.CONDITIONS)
+
+
+def test_each_policy_is_in_force() -> None:
+    objects = _objects("policy.yaml")
+    policies = {each["metadata"]["name"] for each in objects if each["kind"] == "ValidatingAdmissionPolicy"}
+    bound = {
+        each["spec"]["policyName"]
+        for each in objects
+        if each["kind"] == "ValidatingAdmissionPolicyBinding" and each["spec"]["validationActions"] == ["Deny"]
+    }
+    assert policies == bound
+
+
+def test_each_policy_is_about_an_identity_that_there_is() -> None:
+    accounts = {
+        f"system:serviceaccount:{each['metadata']['namespace']}:{each['metadata']['name']}"
+        for each in _objects("rbac.yaml")
+        if each["kind"] == "ServiceAccount"
+    }
+    conditions = [each["spec"].get("matchConditions", ()) for each in _objects("policy.yaml")]
+    named = {re.findall("'(.*)'", condition["expression"])[0] for each in conditions for condition in each}
+    assert named == accounts
+
+
+def test_each_privilege_is_documented_and_no_other() -> None:
+    context = _container("daemonset.yaml")["securityContext"]
+    rows = re.findall(r"^\| (`[A-Z_`, ]+) \|", (_TOP / "docs/daemonset.md").read_text(), re.MULTILINE)
+    assert {word for row in rows for word in re.findall("[A-Z_]+", row)} == set(context["capabilities"]["add"])
+    assert context["capabilities"]["drop"] == ["ALL"]
+    assert not context.get("privileged")
+
+
+@pytest.mark.parametrize("file", ["daemonset.yaml", "coordinator.yaml"])
+def test_the_settings_in_the_manifests_exist(file: str) -> None:
+    variables = {each["name"] for each in _container(file)["env"]}
+    assert variables <= {field.variable for field in FIELDS.values()}
+
+
+def test_the_probes_ask_where_the_agent_answers() -> None:
+    container, address = _container("daemonset.yaml"), FIELDS["health.address"].default()
+    for probe in (container["livenessProbe"], container["readinessProbe"]):
+        assert (probe["httpGet"]["host"], probe["httpGet"]["port"]) == (address.host, address.port)
+
+
+def test_the_kustomization_leaves_no_manifest_out() -> None:
+    (kustomization,) = _objects("kustomization.yaml")
+    there = {str(path.relative_to(_DEPLOY)) for path in _DEPLOY.rglob("*.yaml")} - {"kustomization.yaml"}
+    assert set(kustomization["resources"]) == there
