@@ -54,9 +54,10 @@ def opened(settings: Settings) -> Iterator[Workplace]:
 
 
 def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
-    systemd = Systemd(settings.apply.unit_timeout)
+    run = tree.outside("/run")
+    systemd = Systemd(settings.apply.unit_timeout, run)
     fetcher = Fetcher(store, settings.fetch.timeout, settings.fetch.max_bytes)
-    informant = Systemd(min(_ANSWER, settings.apply.unit_timeout))
+    informant = Systemd(min(_ANSWER, settings.apply.unit_timeout), run)
     node = LocalNode(tree, store, fetcher, informant)
     effects = LocalEffects(tree, f"{store.path}/originals", systemd)
     retention = Retention(settings.generations.keep, settings.generations.max_bytes)

@@ -29,7 +29,7 @@ class LocalNode:
         self._systemd = systemd
         self._observer = Observer(tree)
         self.boot = boot_id()
-        self.running = tree.root == "/" and systemd.running()
+        self.running = tree.live() and systemd.running()
         self.labelled = os.path.isdir("/sys/fs/selinux")
         self.owner = (0, 0) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
 

@@ -64,6 +64,15 @@ class Tree:
         while self._open:
             os.close(self._open.popitem()[1])
 
+    def live(self) -> bool:
+        """Whether this is the root of the running system: `/`, or where a container sees what init has as its root."""
+        if self.root == "/":
+            return True
+        try:
+            return os.path.samestat(os.stat("/proc/1/root"), os.fstat(self._top))
+        except OSError:  # we may not look, or see no processes of the node
+            return False
+
     def outside(self, path: str) -> str:
         """The path as processes outside the root see it."""
         return path if self.root == "/" else self.root + path
