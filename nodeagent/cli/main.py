@@ -23,7 +23,14 @@ _EPILOG = """exit codes: 0 done, nothing to do or healthy; 1 error; 2 wrong usag
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets `run`, a function from arguments to exit code."""
-    from nodeagent.cli import config, daemon, history, machineconfig, status  # noqa: PLC0415 - see `entry`
+    from nodeagent.cli import (  # noqa: PLC0415 - see `entry`
+        certs,
+        config,
+        daemon,
+        history,
+        machineconfig,
+        status,
+    )
 
     root = argparse.ArgumentParser(
         prog="nodeagent",
@@ -38,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     machineconfig.register(commands)
     status.register(commands)
     history.register(commands)
+    certs.register(commands)
     config.register(commands)
     completion = commands.add_parser("completion", help="print a completion script for a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))

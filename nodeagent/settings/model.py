@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from nodeagent.settings.addresses import Address, Listen
+from nodeagent.settings.globs import Globs
 from nodeagent.settings.kinds import ABSOLUTE_PATH, HostPath, Kind, Switch, matching, one_of
 from nodeagent.settings.quantities import Count, Duration, Size
 from nodeagent.settings.rules import DriftPolicy, DriftRule
@@ -207,6 +208,41 @@ class CoordinatorSettings:
 
 
 @dataclass(frozen=True)
+class CertsSettings:
+    """Where certificates are looked for, and when they are due. Times in seconds."""
+
+    paths: tuple[str, ...] = setting(
+        Globs(), (), help="certificates, keys and kubeconfigs to look at besides those of kubeadm and the kubelet"
+    )
+    role: str = setting(
+        one_of("auto", "control-plane", "worker"), "auto", help="what this node is; auto tells by the files on it"
+    )
+    node_ip: str = setting(
+        matching("IP address, or nothing", r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)?"),
+        "",
+        help="address that this node's certificates must name; empty for what the kubelet's flags or the static pods say",
+    )
+    renew_percent: int = setting(
+        Count(1, 90), 20, help="percent of its lifetime below which a certificate is due for renewal"
+    )
+    renew_before: float = setting(
+        Duration(0.0, 3650 * _DAY),
+        30 * _DAY,
+        help="time left below which a certificate is due, where that is at most half of its lifetime",
+    )
+    warn_before: float = setting(
+        Duration(0.0, 3650 * _DAY), 30 * _DAY, help="time left below which a certificate is reported"
+    )
+    alarm_before: float = setting(Duration(0.0, 3650 * _DAY), 10 * _DAY, help="time left below which that is urgent")
+    ca_warn_before: float = setting(
+        Duration(0.0, 3650 * _DAY), 365 * _DAY, help="time left below which a CA is reported"
+    )
+    probe_timeout: float = setting(
+        Duration(0.1, 60.0), 5.0, help="how long a TLS handshake with a local component may take"
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that can be set. `origins` tells by key where a value came from, for people."""
 
@@ -251,6 +287,7 @@ class Settings:
     generations: GenerationSettings = GenerationSettings()
     cluster: ClusterSettings = ClusterSettings()
     coordinator: CoordinatorSettings = CoordinatorSettings()
+    certs: CertsSettings = CertsSettings()
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 

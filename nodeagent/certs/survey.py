@@ -1,0 +1,180 @@
+"""What is on the node, before anybody judges it: every file that the catalog names, and everything found through it.
+
+Invariant: a path is surveyed once, under the first name that it is found by; the order is that of the catalog. A file
+that is absent is no specimen, unless its key is there without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from nodeagent.certs.catalog import FILES, KUBECONFIGS, MANIFESTS, Item, Kind, Manager
+from nodeagent.certs.facts import NOTHING, Certificate, Contents
+from nodeagent.certs.kubeconfig import Kubeconfig, Source
+from nodeagent.certs.library import Library
+from nodeagent.certs.staticpods import StaticPods
+from nodeagent.observed.certificates import PkiFile, Standing
+
+_KEY_SUFFIXES = (".key", "-key.pem")
+_CERTIFICATE_SUFFIXES = (".crt", ".cert", ".cer", ".pem", ".der")
+_KUBECONFIG_SUFFIXES = (".conf", ".kubeconfig", "/config", ".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """One place where certificates stand: a file, or a field of a kubeconfig.
+
+    `key_file` is where the private key was looked for; None where it stands beside the certificate. `field` names the
+    place inside a kubeconfig ("user kubernetes-admin"), "" for a file of its own.
+    """
+
+    item: Item
+    file: PkiFile
+    contents: Contents
+    keys: Contents = NOTHING
+    key_file: PkiFile | None = None
+    field: str = ""
+    holds_key: bool = False
+
+    @property
+    def path(self) -> str:
+        return self.file.path
+
+    @property
+    def where(self) -> str:
+        """The path, and the place inside a kubeconfig, for people."""
+        return f"{self.path} ({self.field})" if self.field else self.path
+
+    @property
+    def has_key_file(self) -> bool:
+        """Whether something stands where the private key should, readable or not."""
+        return self.key_file is not None and self.key_file.standing is not Standing.ABSENT
+
+    @property
+    def key_owner(self) -> Certificate | None:
+        """The first certificate that the private key belongs to: of several CAs in a file, the one that signs."""
+        own = {key.public_key for key in self.keys.keys if not key.encrypted}
+        return next((each for each in self.contents.certificates if each.public_key in own), None)
+
+    @property
+    def leaf(self) -> Certificate | None:
+        """The first certificate, which is the one that is used (RFC 8446, section 4.4.2)."""
+        return next(iter(self.contents.certificates), None)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything that was found. `authorities` holds the CA files by path."""
+
+    specimens: tuple[Specimen, ...]
+    pods: StaticPods
+    authorities: dict[str, tuple[Certificate, ...]] = field(default_factory=dict)
+
+    def leaf(self, path: str) -> Certificate | None:
+        """The certificate that is used from the file at `path`."""
+        return next((each.leaf for each in self.specimens if each.path == path), None)
+
+    def authority(self, path: str) -> Specimen | None:
+        """The CA file at `path`; None if it holds no CA."""
+        return next((each for each in self.specimens if each.path == path and path in self.authorities), None)
+
+
+def survey(library: Library, extra: Sequence[str] = ()) -> Survey:
+    """Look at everything that the catalog and the globs `extra` name; OSError E2BIG if a glob matches too much."""
+    library.begin()
+    surveyor = _Surveyor(library)
+    for item in FILES:
+        surveyor.file(item)
+    for item in KUBECONFIGS:
+        surveyor.kubeconfig(item)
+    for pattern in extra:
+        for path in library.glob(pattern):
+            surveyor.other(path, named=path == pattern)
+    found = tuple(surveyor.specimens)
+    authorities = {
+        each.path: each.contents.certificates
+        for each in found
+        if each.item.kind is Kind.CA and each.contents.certificates
+    }
+    return Survey(found, _static_pods(library), authorities)
+
+
+def _static_pods(library: Library) -> StaticPods:
+    paths = library.glob(f"{MANIFESTS}/*")
+    found = {path: library.manifest(path) for path in paths}
+    return StaticPods({path: each for path, (file, each) in found.items() if file.standing is Standing.FILE})
+
+
+class _Surveyor:
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._taken: set[str] = set()
+        self.specimens: list[Specimen] = []
+
+    def file(self, item: Item, *, wanted: bool = False) -> None:
+        """Look at a file of certificates; one that is `wanted` is a specimen even where it is absent."""
+        if item.path in self._taken:
+            return
+        file, found = self._library.contents(item.path)
+        key_file, keys = self._library.contents(item.key) if item.key else (None, Contents(keys=found.keys))
+        specimen = Specimen(item, file, found, keys, key_file, holds_key=bool(found.keys))
+        if file.standing is not Standing.ABSENT or specimen.has_key_file or wanted:
+            self._taken |= {item.path, item.key}
+            self.specimens.append(specimen)
+
+    def kubeconfig(self, item: Item) -> None:
+        """Look at a kubeconfig, and at the files that it refers to."""
+        if item.path in self._taken:
+            return
+        file, found = self._library.kubeconfig(item.path)
+        if file.standing is Standing.ABSENT:
+            return
+        self._taken.add(item.path)
+        if file.standing is not Standing.FILE or found.problems:
+            self.specimens.append(Specimen(item, file, Contents(problems=found.problems)))
+        self._users(item, file, found)
+        self._clusters(item, file, found)
+
+    def _users(self, item: Item, file: PkiFile, found: Kubeconfig) -> None:
+        for user in found.users:
+            if user.certificate.contents is not None:
+                key_file, keys = self._source(user.key)
+                name = f"user {user.name}"
+                self.specimens.append(
+                    Specimen(item, file, user.certificate.contents, keys, key_file, name, found.holds_key)
+                )
+            elif user.certificate.path:
+                key = user.key.path if user.key.path != user.certificate.path else ""
+                self.file(replace(item, path=user.certificate.path, kind=Kind.CLIENT, key=key), wanted=True)
+
+    def _clusters(self, item: Item, file: PkiFile, found: Kubeconfig) -> None:
+        for cluster in found.clusters:
+            authority = Item(item.name, item.path, Kind.KUBECONFIG_CA, "", item.authority, manager=Manager.NOBODY)
+            if cluster.authority.contents is not None:
+                name = f"cluster {cluster.name}"
+                self.specimens.append(Specimen(authority, file, cluster.authority.contents, field=name))
+            elif cluster.authority.path:
+                self.file(replace(authority, path=cluster.authority.path, kind=Kind.CA, authority=""), wanted=True)
+
+    def _source(self, source: Source) -> tuple[PkiFile | None, Contents]:
+        if source.contents is not None or not source.path:
+            return None, source.contents or Contents()
+        return self._library.contents(source.path)
+
+    def other(self, path: str, *, named: bool) -> None:
+        """Look at a path from the settings; `named` in full, it is missed where it is absent."""
+        if path in self._taken:
+            return
+        if path.endswith(_KUBECONFIG_SUFFIXES):
+            self.kubeconfig(Item(path, path, Kind.KUBECONFIG, manager=Manager.NOBODY))
+        elif named or not path.endswith(_KEY_SUFFIXES):
+            self.file(Item(path, path, Kind.OTHER, self._key_beside(path), manager=Manager.NOBODY), wanted=named)
+
+    def _key_beside(self, path: str) -> str:
+        """The first file beside a certificate that is named as its key usually is; "" where there is none."""
+        stem = next((path.removesuffix(end) for end in _CERTIFICATE_SUFFIXES if path.endswith(end)), path)
+        return next(filter(self._is_file, (f"{stem}.key", f"{stem}-key.pem")), "")
+
+    def _is_file(self, path: str) -> bool:
+        return self._library.contents(path)[0].standing is Standing.FILE
