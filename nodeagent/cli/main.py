@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     from nodeagent.cli import (  # noqa: PLC0415 - see `entry`
         certs,
         config,
+        coordinate,
         daemon,
         history,
         machineconfig,
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"nodeagent {__version__}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
     daemon.register(commands)
+    coordinate.register(commands)
     machineconfig.register(commands)
     status.register(commands)
     history.register(commands)

@@ -24,6 +24,7 @@ _WAITING, _REMEMBERED = 64, 256  # different Events
 _LONGEST: Final = 1000  # characters of a message; the server takes 1,024 bytes of a note
 _BURST: Final = 10  # Events that may be written at once after a time of quiet
 _IDLE: Final = 3600.0
+COORDINATOR: Final = "nodeagent-coordinator"
 _PATH: Final = "/api/v1/namespaces/default/events"  # where Events of what has no namespace live
 
 Key = tuple[str, str, str]  # type (Normal or Warning), reason, message
@@ -152,6 +153,17 @@ class EventRecorder:
 
 def _counted(before: _Series | None, news: _Series) -> _Series:
     return replace(before, count=before.count + news.count, last=news.last) if before else news
+
+
+def announcement(connection: Connection, subject: str, name: str, told: Key, now: datetime) -> None:
+    """Write one Event on the Node or MachineConfigPool `name`, from a coordinator."""
+    when = timestamp(now)
+    event = _event(name, told, _Series(1, when, when, f"{name}.{time.time_ns():x}"))
+    event["source"] = {"component": COORDINATOR}
+    event |= {"reportingComponent": COORDINATOR, "reportingInstance": COORDINATOR}
+    event["involvedObject"]["kind"] = subject
+    event["message"] = told[2][:_LONGEST]
+    connection.create(_PATH, event)
 
 
 def _event(node: str, key: Key, series: _Series) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from nodeagent.kube.connection import Connection
 from nodeagent.kube.errors import Conflict, Missing, Throttled, Unavailable
 from nodeagent.kube.reflector import PAGE
-from nodeagent.kube.selectors import fits
+from nodeagent.observed.selectors import fits
 
 _BUDGET: Final = "DisruptionBudget"  # reason of the cause where a budget forbids it, not the server's own load
 

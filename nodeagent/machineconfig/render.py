@@ -75,10 +75,15 @@ class Rendered:
         return cls(name, pool, spec.config or BLANK, spec.kernel_arguments, warnings=warnings)
 
 
-def render(machine_configs: Iterable[MachineConfig], pool: str = _WORKER) -> Rendered:
-    """What a node of `pool` is to have. Rejected with every problem of every MachineConfig and of their merge."""
+def render(
+    machine_configs: Iterable[MachineConfig], pool: str = _WORKER, roles: frozenset[str] | None = None
+) -> Rendered:
+    """What a node of `pool` is to have. Rejected with every problem of every MachineConfig and of their merge.
+
+    `roles` are those whose MachineConfigs count, by default those that `roles_of` says.
+    """
     given = tuple(machine_configs)
-    roles = roles_of(pool)
+    roles = roles_of(pool) if roles is None else roles
     chosen = [one for one in given if one.role in roles]
     problems, warnings = _check_pool(pool), _left_out(given, roles, pool)
     for one in chosen:

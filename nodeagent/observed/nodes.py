@@ -22,7 +22,7 @@ POST_CONFIG_ACTION: Final = PREFIX + "post-config-action"
 REBOOTING: Final = "Rebooting"
 
 REPORT: Final = "nodeagent.io/report"  # JSON: the agent's version, how it runs, what its jobs last said
-CORDONED_BY: Final = "nodeagent.io/cordoned-for"  # the config for which the coordinator cordoned this node
+CORDONED_FOR: Final = "nodeagent.io/cordoned-for"  # JSON: the drain for which the coordinator cordoned this node
 
 MACHINE_CONFIG_DEGRADED: Final = "MachineConfigDegraded"
 CERTIFICATES_DEGRADED: Final = "CertificatesDegraded"

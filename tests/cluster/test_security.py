@@ -17,7 +17,7 @@ from tests.cluster.manifests import deploy
 _NAMESPACE = "nodeagent"
 _GROUP = "/apis/machineconfiguration.alauda.io/v1alpha1"
 _EVENTS = "/api/v1/namespaces/default/events"
-_OTHER_ANNOTATIONS = (nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_BY, "example.test/owner")
+_OTHER_ANNOTATIONS = (nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_FOR, "example.test/owner")
 
 
 class Scene:
@@ -217,7 +217,7 @@ def test_an_agent_cannot_change_the_event_of_another(scene: Scene) -> None:
 
 
 def test_the_coordinator_assigns_and_cordons_in_one_patch(scene: Scene) -> None:
-    ours = (nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_BY)
+    ours = (nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_FOR)
     for cordoned in (True, None):
         patch = _noted(*ours) | {"spec": {"unschedulable": cordoned}}
         node = scene.pools.patch(f"/api/v1/nodes/{scene.other}", patch)

@@ -211,13 +211,13 @@ class KubeContract:
         seen = NodeView.of(arrange.create(NODES, node(name)))
         coordinator = Nodes(connection)
         after = coordinator.change(
-            seen, {words.DESIRED_CONFIG: "render-a", words.CORDONED_BY: "render-a"}, unschedulable=True
+            seen, {words.DESIRED_CONFIG: "render-a", words.CORDONED_FOR: "render-a"}, unschedulable=True
         )
         assert (after.said(words.DESIRED_CONFIG), after.unschedulable) == ("render-a", True)
         with pytest.raises(Conflict):
             coordinator.change(seen, {words.DESIRED_CONFIG: "render-b"})
-        free = coordinator.change(after, {words.CORDONED_BY: None}, unschedulable=False)
-        assert (free.said(words.CORDONED_BY), free.unschedulable) == ("", False)
+        free = coordinator.change(after, {words.CORDONED_FOR: None}, unschedulable=False)
+        assert (free.said(words.CORDONED_FOR), free.unschedulable) == ("", False)
         gone = [Condition(each, "Unknown", "AgentGone", "no word from the agent") for each in words.CONDITIONS]
         assert coordinator.tell(name, gone, _NOW)
         assert not coordinator.tell(name, gone, _NOW)

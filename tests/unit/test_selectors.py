@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodeagent.kube.selectors import fits
+from nodeagent.observed.selectors import fits
 
 
 @pytest.mark.parametrize(

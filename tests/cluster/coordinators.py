@@ -1,0 +1,58 @@
+"""The coordinator as a real process, beside a real API server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.cluster.controlplane import ControlPlane
+
+NAMESPACE = "nodeagent"
+
+
+class CoordinatorProcess:
+    """`nodeagent coordinate --role pools` with every right; entering starts it, leaving ends it."""
+
+    def __init__(self, plane: ControlPlane, base: Path, name: str = "one", **flags: str) -> None:
+        self._plane = plane
+        self._log = base / f"coordinator-{name}.log"
+        self._flags = {"coordinator-namespace": NAMESPACE, **{key.replace("_", "-"): flags[key] for key in flags}}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        kubeconfig = self._plane.kubeconfig("coordinator", ["system:masters"])
+        command = [sys.executable, "-m", "nodeagent", "coordinate", "--role", "pools"]
+        command += [f"--cluster-kubeconfig={kubeconfig}", *(f"--{key}={text}" for key, text in self._flags.items())]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it and wait for that."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
