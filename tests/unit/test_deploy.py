@@ -54,7 +54,7 @@ def test_the_policy_lets_an_agent_write_just_what_it_writes() -> None:
 
 
 def test_the_policy_lets_the_coordinator_write_just_what_it_writes() -> None:
-    ours = {nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_BY}
+    ours = {nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_FOR}
     assert _words(_variable("nodeagent-pools-nodes", "annotations")) == ours
 
 
