@@ -220,7 +220,7 @@ class CertsSettings:
     node_ip: str = setting(
         matching("IP address, or nothing", r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)?"),
         "",
-        help="address that this node's certificates must name; empty for what the kubelet's flags or the static pods say",
+        help="address that the node's certificates must name; empty for what kubelet flags or static pods say",
     )
     renew_percent: int = setting(
         Count(1, 90), 20, help="percent of its lifetime below which a certificate is due for renewal"

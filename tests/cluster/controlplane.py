@@ -112,8 +112,14 @@ class ControlPlane:
     def kubeconfig(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig for `user` in `groups`, as of the kubelet: system:node:<name> in system:nodes."""
         pair = self._identity(user, groups)
-        path = pair.certificate.with_suffix(".kubeconfig")
         credentials = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+        return self._kubeconfig(pair.certificate.with_suffix(".kubeconfig"), user, credentials)
+
+    def kubeconfig_with_token(self, name: str, token: str) -> Path:
+        """A kubeconfig for whoever the bearer token says."""
+        return self._kubeconfig(self.directory / f"token-{name}.kubeconfig", name, {"token": token})
+
+    def _kubeconfig(self, path: Path, user: str, credentials: dict[str, str]) -> Path:
         config = {
             "apiVersion": "v1",
             "kind": "Config",

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,12 +17,22 @@ NAMESPACE = "nodeagent"
 
 
 class CoordinatorProcess:
-    """`nodeagent coordinate --role pools` with every right; entering starts it, leaving ends it."""
+    """`nodeagent coordinate --role pools`; entering starts it, leaving ends it.
 
-    def __init__(self, plane: ControlPlane, base: Path, name: str = "one", **flags: str) -> None:
-        self._plane = plane
+    Without a kubeconfig of its own it has every right.
+    """
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        base: Path,
+        name: str = "one",
+        kubeconfig: Path | None = None,
+        flags: Mapping[str, str] | None = None,
+    ) -> None:
+        self._kubeconfig = kubeconfig or plane.kubeconfig("coordinator", ["system:masters"])
         self._log = base / f"coordinator-{name}.log"
-        self._flags = {"coordinator-namespace": NAMESPACE, **{key.replace("_", "-"): flags[key] for key in flags}}
+        self._flags = {"coordinator-namespace": NAMESPACE, **(flags or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -34,9 +45,11 @@ class CoordinatorProcess:
         self.stop()
 
     def start(self) -> None:
-        kubeconfig = self._plane.kubeconfig("coordinator", ["system:masters"])
         command = [sys.executable, "-m", "nodeagent", "coordinate", "--role", "pools"]
-        command += [f"--cluster-kubeconfig={kubeconfig}", *(f"--{key}={text}" for key, text in self._flags.items())]
+        command += [
+            f"--cluster-kubeconfig={self._kubeconfig}",
+            *(f"--{key}={text}" for key, text in self._flags.items()),
+        ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *command],

@@ -57,9 +57,19 @@ def publish(plane: ControlPlane, config: Object, pool: str = "worker") -> str:
 
 
 class SimulatedNode:
-    """One node `name`; entering makes its Node object and starts its agent, leaving ends the agent."""
+    """One node `name`; entering makes its Node object and starts its agent, leaving ends the agent.
 
-    def __init__(self, plane: ControlPlane, base: Path, name: str, labels: Mapping[str, str] | None = None) -> None:
+    Without a kubeconfig of its own the agent has every right.
+    """
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        base: Path,
+        name: str,
+        labels: Mapping[str, str] | None = None,
+        kubeconfig: Path | None = None,
+    ) -> None:
         self.plane = plane
         self.name = name
         self.path = f"/api/v1/nodes/{name}"
@@ -67,6 +77,7 @@ class SimulatedNode:
         self.root = self.base / "root"
         # As on any Node: of one that begins without any field, the API server never records who writes it.
         self._labels = {"kubernetes.io/hostname": name, **(labels or {})}
+        self._kubeconfig = kubeconfig or plane.kubeconfig(f"agent-{name}", ["system:masters"])
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -89,13 +100,12 @@ class SimulatedNode:
     # -- the agent ----------------------------------------------------------------------------------------------------
 
     def start(self, **variables: str) -> None:
-        """Start the agent as the kubelet of this node would be known to the API server, with every right."""
-        kubeconfig = self.plane.kubeconfig(f"agent-{self.name}", ["system:masters"])
+        """Start the agent."""
         flags = {
             "root": self.root,
             "run-dir": self.base / "run",
             "node-name": self.name,
-            "cluster-kubeconfig": kubeconfig,
+            "cluster-kubeconfig": self._kubeconfig,
             "metrics-address": "",
             "health-address": "",
         }

@@ -32,7 +32,7 @@ class Site:
         self.admin.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
         names = [f"worker-{index}" for index in range(workers)]
         self.workers = [stack.enter_context(SimulatedNode(plane, base, name)) for name in names]
-        self.coordinator = stack.enter_context(CoordinatorProcess(plane, base, **flags))
+        self.coordinator = stack.enter_context(CoordinatorProcess(plane, base, flags=flags))
 
     def declare(self, name: str, path: str = "/etc/x", text: str = "one") -> None:
         self.admin.create(f"{GROUP}/machineconfigs", machine_config(name, {path: text}))
