@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
         history,
         machineconfig,
         status,
+        vip,
     )
 
     root = argparse.ArgumentParser(
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     status.register(commands)
     history.register(commands)
     certs.register(commands)
+    vip.register(commands)
     config.register(commands)
     completion = commands.add_parser("completion", help="print a completion script for a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))

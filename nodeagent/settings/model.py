@@ -243,6 +243,21 @@ class CertsSettings:
 
 
 @dataclass(frozen=True)
+class VipSettings:
+    """How this node's health moves the VIP. Times in seconds."""
+
+    endpoint: Address | None = setting(  # noqa: RUF009 - a field specifier
+        Listen(loopback_only=True),
+        Address("127.0.0.1", 6443),
+        help="loopback address of the local API server; empty for none",
+    )
+    interval: float = setting(Duration(0.05, 60.0), 0.25, help="time between two looks at this node's health")
+    timeout: float = setting(Duration(0.05, 60.0), 1.0, help="how long the local API server may take to answer")
+    fall: int = setting(Count(1, 1000), 2, help="failed looks in a row before a check counts as failed")
+    rise: int = setting(Count(1, 1000), 20, help="good looks in a row before a failed check counts as healthy again")
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that can be set. `origins` tells by key where a value came from, for people."""
 
@@ -288,6 +303,7 @@ class Settings:
     cluster: ClusterSettings = ClusterSettings()
     coordinator: CoordinatorSettings = CoordinatorSettings()
     certs: CertsSettings = CertsSettings()
+    vip: VipSettings = VipSettings()
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 

@@ -1,0 +1,63 @@
+"""The number that keepalived tracks, and the heartbeat that says that somebody keeps it up to date.
+
+Invariant: the track file always holds one whole number, since it is replaced at once; the heartbeat is written after
+it, so that a fresh heartbeat never stands beside a number that nobody has looked at. The heartbeat is in seconds since
+boot, as the shell's guard can read them from /proc/uptime: the wall clock may jump. A drain is a
+file of its own beside them, so that a command can ask for it, and both the agent and the guard see it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+TRACK, HEARTBEAT, DRAIN = "vip-health", "vip-heartbeat", "vip-drain"
+
+_LIMIT = 64  # bytes
+
+
+class TrackFile:
+    """The files in `directory`, which is root's alone and on tmpfs."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def write(self, value: int) -> None:
+        """Say `value` and that it is fresh. The guard may have written meanwhile, so what stands there is compared."""
+        os.makedirs(self._directory, mode=0o755, exist_ok=True)
+        if self._read(TRACK) != f"{value}\n":
+            self._replace(TRACK, f"{value}\n")
+        self._replace(HEARTBEAT, f"{int(time.clock_gettime(time.CLOCK_BOOTTIME))}\n")
+
+    def drained(self) -> int:
+        """What planned work takes from the priority; 0 if there is none."""
+        text = self._read(DRAIN).strip()
+        return int(text) if text.removeprefix("-").isdecimal() else 0
+
+    def begin_drain(self, value: int) -> None:
+        """Have `value` count from now on, whoever writes the track file."""
+        os.makedirs(self._directory, mode=0o755, exist_ok=True)
+        self._replace(DRAIN, f"{value}\n")
+
+    def end_drain(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._directory}/{DRAIN}")
+
+    def _read(self, name: str) -> str:
+        try:
+            with open(f"{self._directory}/{name}", "rb") as file:
+                return file.read(_LIMIT).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _replace(self, name: str, text: str) -> None:
+        new = f"{self._directory}/.{name}.new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+        os.replace(new, f"{self._directory}/{name}")

@@ -1,0 +1,100 @@
+"""This node's health as one number."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodeagent.vip.health import FAULT, HEALTHY, LOWEST, Health, Look, Rule, Scope, rules
+from nodeagent.vip.monitor import HEARTBEAT, Monitor, api_server
+
+OWN = Rule("own", Scope.OWN, fall=2, rise=3)
+SHARED = Rule("shared", Scope.SHARED, 60, fall=1, rise=1)
+WELL, ILL = Look(True), Look(False, "broken")
+
+_rules = st.builds(
+    Rule, st.sampled_from("abcdef"), st.sampled_from(Scope), st.integers(0, 300), st.integers(1, 4), st.integers(1, 4)
+)
+_looks = st.lists(st.dictionaries(st.sampled_from("abcdef"), st.booleans().map(Look)), max_size=20)
+
+
+def _values(rule: Rule, looks: str) -> list[int]:
+    """Values after each of `looks`, a string of + and -."""
+    health, values = Health.begin([rule]), []
+    for each in looks:
+        health = health.after({rule.name: WELL if each == "+" else ILL})
+        values.append(health.value)
+    return values
+
+
+def test_a_check_changes_sides_only_after_enough_looks_in_a_row() -> None:
+    assert _values(OWN, "-+-+--+-++-+++") == [0, 0, 0, 0, 0, *[FAULT] * 7, FAULT, 0]
+
+
+def test_a_shared_fault_only_lowers_the_priority() -> None:
+    assert _values(SHARED, "-+") == [-60, HEALTHY]
+
+
+def test_a_failed_check_says_why_until_it_is_well() -> None:
+    health = Health.begin([SHARED]).after({"shared": ILL})
+    assert [check.detail for check in health.failed] == ["broken"]
+    assert health.after({"shared": WELL}).checks[0].detail == ""
+
+
+@given(st.lists(_rules, unique_by=lambda rule: rule.name), _looks)
+def test_only_a_fault_of_this_node_alone_leaves_the_election(found: list[Rule], looks: list[dict[str, Look]]) -> None:
+    health = Health.begin(found)
+    for each in looks:
+        health = health.after(each)
+    own = any(check.rule.scope is Scope.OWN for check in health.failed)
+    assert (health.value == FAULT) == own
+    assert health.value == FAULT or LOWEST <= health.value <= HEALTHY
+
+
+class _Tracked:
+    def __init__(self) -> None:
+        self.written: list[int] = []
+
+    def write(self, value: int) -> None:
+        self.written.append(value)
+
+
+def test_the_loop_writes_each_change_at_once_and_a_heartbeat_each_second() -> None:
+    now, sick, drained = 0.0, "", 0
+    tracked = _Tracked()
+    monitor = Monitor(rules(2, 2), api_server(lambda _: sick), tracked, 0.25, lambda: now, lambda: drained)
+    for _ in range(6):
+        assert monitor.tick() == 0.25
+        now += HEARTBEAT / 4
+    assert tracked.written == [0, 0]
+    sick = "refused"
+    monitor.tick()
+    monitor.tick()
+    assert tracked.written[2:] == [FAULT]
+    assert {check.detail for check in monitor.health.failed} == {"refused"}
+
+
+def test_a_loop_that_begins_beside_a_fault_does_not_undo_it_first() -> None:
+    """An agent that was killed and came back: what stood in the track file stands until the new one knows."""
+    tracked = _Tracked()
+    monitor = Monitor((OWN,), {"own": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: 0)
+    for _ in range(3):
+        monitor.tick()
+    assert tracked.written == [FAULT]
+
+
+def test_planned_work_lowers_what_health_would_say() -> None:
+    drained, tracked = LOWEST, _Tracked()
+    monitor = Monitor((SHARED,), {"shared": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: drained)
+    monitor.tick()
+    drained = 0
+    monitor.tick()
+    assert tracked.written == [LOWEST, -60]
+
+
+def test_a_server_that_lives_without_etcd_keeps_its_node_in_the_election() -> None:
+    tracked = _Tracked()
+    looks = api_server(lambda path: "etcd" if path == "/readyz" else "")
+    monitor = Monitor(rules(1, 1), looks, tracked, 1.0, lambda: 0.0, lambda: 0)
+    monitor.tick()
+    assert tracked.written == [-20]
