@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scale:
-    """Numbers of files, units, rounds and edits; `idle` in seconds."""
+    """Numbers of files, units, rounds, edits and nodes of a cluster; `idle` in seconds."""
 
     files: int = 1000
     units: int = 50
@@ -15,7 +15,8 @@ class Scale:
     rounds: int = 7
     edits: int = 250
     idle: float = 180.0
+    nodes: int = 5000
 
 
 FULL = Scale()
-QUICK = Scale(files=100, units=5, many=500, rounds=1, edits=10, idle=5.0)
+QUICK = Scale(files=100, units=5, many=500, rounds=1, edits=10, idle=5.0, nodes=60)
