@@ -94,7 +94,8 @@ class Coordinator:
         failures = [error for step in plan(observed, self._rules, now) if (error := self._make(step)) is not None]
         if failures:
             raise failures[0]
-        return _BUSY if observed.pods else _IDLE
+        awaited = any(seconds <= self._rules.agent_grace for seconds in observed.silent.values())
+        return _BUSY if observed.pods or awaited else _IDLE
 
     # -- seeing -------------------------------------------------------------------------------------------------------
 

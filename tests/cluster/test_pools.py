@@ -228,3 +228,20 @@ def _blocked(node: SimulatedNode) -> list[str]:
 
 def _exists(site: Site, name: str) -> bool:
     return any(each["metadata"]["name"] == name for each in site.admin.list(f"{GROUP}/machineconfigs"))
+
+
+def test_the_conditions_of_a_dead_agent_become_unknown(
+    own_control_plane: ControlPlane, tmp_path: Path, stack: ExitStack
+) -> None:
+    site = Site(own_control_plane, tmp_path, stack, 1, **{"coordinator-agent-grace": "2s"})
+    site.declare("50-x")
+    site.until_all_have("one")
+    (worker,) = site.workers
+    assert worker.condition()["status"] == "False"
+    worker.stop(signal.SIGKILL)
+    lost = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "a test says so"}
+    site.admin.patch(f"{worker.path}/status", {"status": {"conditions": [lost]}}, "strategic")
+    site.until(lambda: worker.condition()["status"] == "Unknown", "nobody answers for its conditions", 90.0)
+    assert worker.condition()["reason"] == "AgentGone"
+    worker.start()
+    site.until(lambda: worker.condition()["status"] == "False", "the agent answers again")
