@@ -72,9 +72,16 @@ def check_command(arguments: argparse.Namespace) -> int:
 
 def drain_command(arguments: argparse.Namespace) -> int:
     """Hand the VIP over; Transient if it does not move."""
-    run_dir = settings_of(arguments).run_dir
+    settings = settings_of(arguments)
+    port = settings.vip.endpoint.port if settings.vip.endpoint else PORT
+
+    def well(peer: str) -> bool:
+        """The API server of a peer could take the traffic."""
+        return not ApiServer(peer, port, _PEER_TIMEOUT).complaint("/readyz")
+
+    run_dir = settings.run_dir
     with VrrpHost() as host:
-        handover = VipHandover(host, TrackFile(run_dir), f"{run_dir}/{TRACK}", _is_well, force=arguments.force)
+        handover = VipHandover(host, TrackFile(run_dir), f"{run_dir}/{TRACK}", well, force=arguments.force)
         handover.prepare("the drain", arguments.timeout)
     print("this node is out of the election; `nodeagent vip resume` brings it back")
     return OK
@@ -85,11 +92,6 @@ def resume_command(arguments: argparse.Namespace) -> int:
     TrackFile(settings_of(arguments).run_dir).end_drain()
     print("this node stands for election again")
     return OK
-
-
-def _is_well(peer: str) -> bool:
-    """Whether the API server of a peer could take the traffic."""
-    return not ApiServer(peer, PORT, _PEER_TIMEOUT).complaint("/readyz")
 
 
 _PEER_TIMEOUT = 2.0  # seconds

@@ -100,15 +100,18 @@ def _reported(data: Mapping[str, Any]) -> Reported:
     return Reported(
         instance=str(data["iname"]),
         state=_STATES.get(data["state"], VrrpState.UNKNOWN),
-        wanted=_STATES.get(data["wantstate"], VrrpState.UNKNOWN),
         interface=str(data["ifp_ifname"]),
         vrid=int(data["vrid"]),
         version=int(data["version"]),
         base_priority=int(data["base_priority"]),
         priority=int(data["effective_priority"]),
-        has_vips=bool(data["vipset"]),
-        vips=tuple(str(each).partition(" ")[0] for each in data.get("vips", ())),
+        vips=tuple(_address(each) for each in (*data.get("vips", ()), *data.get("evips", ()))),
         advert_interval=float(data["adver_int"]),
         nopreempt=bool(data["nopreempt"]),
         last_transition=float(data["last_transition"]),
     )
+
+
+def _address(text: str) -> str:
+    """Of "10.0.0.100/24 dev eth0 scope global set"."""
+    return text.partition(" ")[0].partition("/")[0]

@@ -39,17 +39,18 @@ class Daemon:
 
 @dataclass(frozen=True)
 class Reported:
-    """An instance as keepalived's JSON describes it. Times in seconds since the epoch, intervals in seconds."""
+    """An instance as keepalived's JSON describes it. Times in seconds since the epoch, intervals in seconds.
+
+    `vips` are addresses without their prefixes, those that adverts leave out included.
+    """
 
     instance: str
     state: VrrpState
-    wanted: VrrpState
     interface: str
     vrid: int
     version: int
     base_priority: int
     priority: int
-    has_vips: bool
     vips: tuple[str, ...]
     advert_interval: float
     nopreempt: bool

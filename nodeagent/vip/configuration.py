@@ -177,7 +177,7 @@ def _instance(block: Statement, version: int, problems: list[Problem]) -> Instan
         fields.integer("priority", 1, 255, _PRIORITY),
         version,
         fields.decimal("advert_int", 0.01, 255 if version == 2 else 40.95, _ADVERT),
-        fields.flag("nopreempt"),
+        _nopreempt(block, fields),
         fields.text("unicast_src_ip") or fields.text("mcast_src_ip"),
         _listed(block, "unicast_peer"),
         vips,
@@ -193,6 +193,15 @@ def _expected(block: Statement, fields: _Fields) -> None:
     for keyword in ("virtual_router_id", "interface"):
         if not fields.flag(keyword):
             fields.complain(block, f"{block.value} has no {keyword}", "keepalived does not start such an instance")
+
+
+def _nopreempt(block: Statement, fields: _Fields) -> bool:
+    """keepalived drops it where the instance is to begin as MASTER."""
+    found = block.last("nopreempt")
+    if found is not None and fields.text("state") == "MASTER":
+        fields.complain(found, "nopreempt does nothing beside state MASTER", "say state BACKUP on all nodes")
+        return False
+    return found is not None
 
 
 def _listed(block: Statement, keyword: str) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ class Code(StrEnum):
     UNOWNED = "VIPUnowned"
     NOT_LOADED = "ConfigurationNotLoaded"
     PROBLEM = "ConfigurationProblem"
-    PEERS_DIFFER = "PeersDiffer"
 
 
 @dataclass(frozen=True, order=True)

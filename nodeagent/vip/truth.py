@@ -128,8 +128,10 @@ def _state(instance: Instance, now: Belief, sight: Sight) -> Iterator[Finding]:
 
 
 def _differs(instance: Instance, reported: Reported) -> bool:
-    ours = (instance.vrid, instance.priority, instance.version, instance.interface, instance.nopreempt)
-    theirs = (reported.vrid, reported.base_priority, reported.version, reported.interface, reported.nopreempt)
+    ours = (instance.vrid, instance.priority, instance.version, instance.nopreempt)
+    theirs = (reported.vrid, reported.base_priority, reported.version, reported.nopreempt)
+    if {vip.address for vip in instance.vips} != set(reported.vips):
+        return True
     return ours != theirs or abs(instance.advert_interval - reported.advert_interval) > 0.005
 
 

@@ -47,6 +47,9 @@ vrrp_instance "BRACE BELOW"
     10.77.0.201/24 dev eth0 label eth0:1 # one
     10.77.0.202
   }
+  virtual_ipaddress_excluded {
+    10.77.0.204/24
+  }
 }
 vrrp_instance ONE { interface eth0
   virtual_router_id 53
@@ -72,7 +75,7 @@ def _ours(each: Instance) -> tuple[object, ...]:
 
 
 def _theirs(each: Reported) -> tuple[object, ...]:
-    vips = sorted(vip.partition("/")[0] for vip in each.vips)
+    vips = sorted(each.vips)
     return (
         each.instance,
         each.interface,
@@ -92,6 +95,17 @@ def test_a_configuration_means_to_us_what_it_means_to_keepalived(router: Router)
     assert reported is not None
     assert sorted(map(_ours, installation.configuration.instances)) == sorted(map(_theirs, reported))
     assert installation.configuration.problems == ()
+
+
+def test_nopreempt_beside_state_master_means_nothing_to_either(router: Router) -> None:
+    text = config(router, [NOBODY], priority=100, extra="nopreempt").replace("state BACKUP", "state MASTER")
+    router.start(text)
+    installation, reported = inside(router, _found)
+    assert reported is not None
+    assert [each.nopreempt for each in installation.configuration.instances] == [False]
+    assert [each.nopreempt for each in reported] == [False]
+    (problem,) = installation.configuration.problems
+    assert "nopreempt does nothing" in problem.message
 
 
 def test_a_daemon_is_found_only_in_its_own_network_namespace(pair: list[Router]) -> None:

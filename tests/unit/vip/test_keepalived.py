@@ -22,13 +22,12 @@ DATA: dict[str, Any] = {
     "vrid": 51,
     "base_priority": 150,
     "effective_priority": 90,
-    "vipset": True,
     "adver_int": 0.3,
     "nopreempt": False,
     "state": 2,
-    "wantstate": 1,
     "version": 3,
     "vips": ["10.77.0.100/24 dev eth0 scope global set"],
+    "evips": ["10.77.0.101/32 dev eth0 scope global set"],
 }
 
 
@@ -89,8 +88,8 @@ def test_the_command_line_names_the_configuration(proc: Path, arguments: str, co
 @pytest.mark.parametrize("document", [[{"data": DATA}], {"json_version": 2, "vrrp": [{"data": DATA}]}])
 def test_both_forms_of_json_are_read(document: object) -> None:
     (reported,) = decode(document)
-    assert (reported.state, reported.wanted) == (VrrpState.MASTER, VrrpState.BACKUP)
-    assert (reported.base_priority, reported.priority, reported.vips) == (150, 90, ("10.77.0.100/24",))
+    assert reported.state is VrrpState.MASTER
+    assert (reported.base_priority, reported.priority, reported.vips) == (150, 90, ("10.77.0.100", "10.77.0.101"))
 
 
 @pytest.mark.parametrize(

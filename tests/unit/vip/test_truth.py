@@ -32,7 +32,7 @@ OTHER = frozenset({"02:00:00:00:00:02"})
 
 
 def _reported(state: VrrpState, since: float = 0.0) -> Reported:
-    return Reported("VI_1", state, state, "eth0", 51, 2, 100, 100, False, (), 1.0, False, since)
+    return Reported("VI_1", state, "eth0", 51, 2, 100, 100, (VIP,), 1.0, False, since)
 
 
 def _sight(
@@ -103,7 +103,9 @@ def test_an_instance_that_keepalived_does_not_know_was_not_loaded() -> None:
     assert _codes(Sight(INSTALLATION, NOW, frozenset(), ())) == {Code.NOT_LOADED}
 
 
-@pytest.mark.parametrize("change", [{"vrid": 52}, {"base_priority": 1}, {"nopreempt": True}, {"advert_interval": 0.3}])
+@pytest.mark.parametrize(
+    "change", [{"vrid": 52}, {"base_priority": 1}, {"nopreempt": True}, {"vips": ()}, {"advert_interval": 0.3}]
+)
 def test_a_value_that_was_not_loaded_is_told(change: dict[str, Any]) -> None:
     answer = replace(_reported(VrrpState.BACKUP), **change)
     assert _codes(Sight(INSTALLATION, NOW, frozenset(), (answer,))) == {Code.NOT_LOADED}
