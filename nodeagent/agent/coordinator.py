@@ -36,6 +36,7 @@ from nodeagent.pools.plan import Rules
 from nodeagent.pools.pool import CONFIGS, CONFIGURATIONS, POOLS, Object, Pool, is_rendered
 from nodeagent.pools.rollout import Pace
 from nodeagent.settings import Settings
+from nodeagent.telemetry.health import Beats
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ _GROUP: Final = "/apis/machineconfiguration.alauda.io/v1alpha1"
 _AGENTS: Final = "app.kubernetes.io/name=nodeagent,app.kubernetes.io/component=agent"
 _OURS: Final = (nodes.PREFIX, "nodeagent.io/")  # annotations of a Node that are kept
 _SHUTDOWN: Final = 20.0  # seconds that a round may take to end
+_BURST: Final = 0.1  # seconds in which changes count as one
+_WORK: Final = 900.0  # seconds that one round may take, its wait included: requests have deadlines of their own
+_GLANCE: Final = 15.0  # seconds between two looks at the loop
 _PUBLISH: Final = 60.0  # seconds that publishing a rendered config may take
 
 
@@ -164,8 +168,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
             memory.give_back()
             return wanted
 
-        loop = Controller(NAME, tick, _Log(), random.Random())  # noqa: S311 - jitter, no secret
-        threading.Thread(target=_relay, args=(cluster.changed, loop, stop), name="wake", daemon=True).start()
+        beats = Beats()
+        beats.expect(NAME, _WORK)
+        loop = Controller(NAME, tick, _Log(beats), random.Random())  # noqa: S311 - jitter, no secret
+        for name, work in (
+            ("wake", lambda: _relay(cluster.changed, loop, stop)),
+            ("watchdog", lambda: _guard(beats, stop)),
+        ):
+            threading.Thread(target=work, name=name, daemon=True).start()
         cluster.start()
         stack.callback(cluster.close)
         stack.callback(election.close)  # after the loop has ended: another may lead at once
@@ -186,13 +196,21 @@ def _relay(changed: threading.Event, loop: Controller, stop: threading.Event) ->
         loop.wake()
 
 
-_BURST: Final = 0.1  # seconds
+def _guard(beats: Beats, stop: threading.Event) -> None:
+    """End the process when the loop is stuck: it would hold the Lease for ever."""
+    while not stop.wait(_GLANCE):
+        if stuck := beats.stuck():
+            raise Broken(f"the loop {', '.join(stuck)} has not turned for {_WORK:g} s")
 
 
 class _Log:
     """Tells how the loop fares."""
 
-    def beat(self, name: str) -> None: ...
+    def __init__(self, beats: Beats) -> None:
+        self._beats = beats
+
+    def beat(self, name: str) -> None:
+        self._beats.beat(name)
 
     def succeeded(self, name: str) -> None: ...
 
