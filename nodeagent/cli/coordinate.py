@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import gc
-import os
-import threading
 
+from nodeagent.cli.daemon import foreground
 from nodeagent.cli.machineconfig import Commands
-from nodeagent.settings import load
-from nodeagent.settings.flags import add_flags, given
+from nodeagent.settings.flags import add_flags
 
 _FLAGS = (
     "cluster.kubeconfig",
@@ -38,14 +35,7 @@ def register(commands: Commands) -> None:
 
 def coordinate_command(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
-    from nodeagent.agent import coordinator, daemon  # noqa: PLC0415 - the API's client, which only this needs
-    from nodeagent.telemetry import logs  # noqa: PLC0415
+    from nodeagent.agent import coordinator  # noqa: PLC0415 - the API's client, which only this needs
 
-    settings = load(arguments.config, os.environ, given(arguments))
-    logs.configure(settings.log)
-    gc.freeze()  # what was imported stays: no collection has to look at it
-    gc.enable()
-    stop = threading.Event()
-    daemon.stop_on_signals(stop)
-    coordinator.run(settings, stop)
+    coordinator.run(*foreground(arguments))
     return 0

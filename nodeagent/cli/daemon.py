@@ -8,7 +8,7 @@ import os
 import threading
 
 from nodeagent.cli.machineconfig import Commands
-from nodeagent.settings import load
+from nodeagent.settings import Settings, load
 from nodeagent.settings.flags import add_flags, given
 
 
@@ -26,6 +26,15 @@ def register(commands: Commands) -> None:
 def run_command(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
     from nodeagent.agent import daemon  # noqa: PLC0415 - watches and metrics, which only the daemon needs
+
+    settings, stop = foreground(arguments)
+    daemon.run(settings, [settings.source], stop)
+    return 0
+
+
+def foreground(arguments: argparse.Namespace) -> tuple[Settings, threading.Event]:
+    """Settle down as a program that stays: its settings, with logs set up, and what SIGTERM and SIGINT will set."""
+    from nodeagent.agent import daemon  # noqa: PLC0415 - see above
     from nodeagent.telemetry import logs  # noqa: PLC0415
 
     settings = load(arguments.config, os.environ, given(arguments))
@@ -34,5 +43,4 @@ def run_command(arguments: argparse.Namespace) -> int:
     gc.enable()
     stop = threading.Event()
     daemon.stop_on_signals(stop)
-    daemon.run(settings, [settings.source], stop)
-    return 0
+    return settings, stop
