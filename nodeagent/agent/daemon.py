@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from nodeagent import __version__
+from nodeagent.agent import recovery
 from nodeagent.agent.chronicle import Chronicle
 from nodeagent.agent.configuration import by_sources, configuration
 from nodeagent.agent.workplace import Workplace, opened
@@ -36,6 +37,7 @@ def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> No
         stack.enter_context(ending_on_crash(stop))
         place = stack.enter_context(opened(settings))
         stack.enter_context(place.store.locked(0, "daemon.lock"))
+        recovery.prepare(place)
         _make_run_dir(settings.run_dir)
         beats, notifier = Beats(), Notifier.taken_from(os.environ)
         names = (NAME, *_loops(settings))

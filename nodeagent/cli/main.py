@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         daemon,
         history,
         machineconfig,
+        recover,
         status,
         vip,
     )
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     machineconfig.register(commands)
     status.register(commands)
     history.register(commands)
+    recover.register(commands)
     certs.register(commands)
     vip.register(commands)
     config.register(commands)
