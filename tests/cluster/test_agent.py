@@ -145,3 +145,16 @@ def test_a_deleted_rendered_config_degrades_nobody_who_has_it(node: SimulatedNod
     node.until(lambda: node.said(nodes.STATE) == "Degraded", "the agent looks")
     (node.root / "etc/x").chmod(0o644)
     node.until_done(name)
+
+
+def test_what_another_writer_changes_of_ours_is_put_right_and_the_rest_is_left(node: SimulatedNode) -> None:
+    name = node.publish(machine_config("50-a", {"/etc/x": "declared"}))
+    node.annotate(desiredConfig=name)
+    node.until_done(name)
+    theirs = {"type": "NetworkUnavailable", "status": "False", "reason": "RouteCreated", "message": "somebody's"}
+    node.plane.admin.patch(f"{node.path}/status", {"status": {"conditions": [theirs]}}, "strategic")
+    node.annotate(state="Degraded", currentConfig="render-worker-other")
+    node.plane.admin.patch(node.path, {"metadata": {"annotations": {"example.test/theirs": "kept"}}}, "merge")
+    node.until_done(name)
+    assert node.condition("NetworkUnavailable")["message"] == "somebody's"
+    assert node.get()["metadata"]["annotations"]["example.test/theirs"] == "kept"

@@ -107,3 +107,9 @@ def test_a_record_that_cannot_be_read_counts_for_nothing() -> None:
 )
 def test_a_drain_waits_for_what_can_go_elsewhere(staying: dict[str, Any], goes: bool) -> None:
     assert must_go(staying) is goes
+
+
+@pytest.mark.parametrize("skew", [-3600.0, 599.0])
+def test_a_predecessor_with_another_clock_ends_no_drain_early(skew: float) -> None:
+    cordoned = asking("n", record=begun(NOW - skew), unschedulable=True)
+    assert run(cordoned, n=[pod("a")]) == [Evict("n", pod("a"))]
