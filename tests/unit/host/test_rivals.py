@@ -14,6 +14,8 @@ def test_a_rival_that_runs_is_named_with_its_process() -> None:
     arguments = ["/usr/bin/machine-config-daemon", "-c", "import time; time.sleep(60)"]
     process = subprocess.Popen(arguments, executable=sys.executable, stdin=subprocess.DEVNULL)
     try:
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():  # the kernel tells of it last
+            assert process.poll() is None
         assert f"machine-config-daemon (process {process.pid})" in rivals()
     finally:
         process.kill()
