@@ -19,11 +19,13 @@ from tests.controlplane import binaries
 
 _NODE = "bench"
 _SETTLE = 5.0  # seconds
+_PAUSE = 0.2  # seconds between two reports
 _PATIENCE = 60.0  # seconds
 _MEMORY_LIMIT = 60.0  # MiB
 _REQUEST_LIMIT = 30.0  # an hour
 _HOUR = 3600.0
 _WATCHES = 2
+_REPORTS = 12  # of a kubelet in an hour in which nothing happens to its node
 _LASTING = 45 * 60.0  # seconds that a watch lasts on average, before it is opened again: settled in nodeagent/kube
 
 
@@ -46,6 +48,7 @@ def bench(base: str, scale: Scale) -> Section:
             quiet = plane.requests("nodeagent")[before:]
             share = 100 * (cpu_of(daemon.pid) - used) / seconds
             pss = pss_of(daemon.pid)
+            watched = _hour_of_reports(plane, daemon.pid)
     hourly = len(quiet) * _HOUR / seconds + _WATCHES * _HOUR / _LASTING
     verbs = ", ".join(f"{count} {verb}" for verb, count in sorted(Counter(each["verb"] for each in quiet).items()))
     return Section(
@@ -59,12 +62,30 @@ def bench(base: str, scale: Scale) -> Section:
             ["PSS", f"{pss:.1f} MiB"],
             ["CPU at rest", f"{share:.3f} % of a core"],
             ["requests seen at rest", verbs or "none"],
+            ["read from the watches while a kubelet reports for an hour", f"{watched / 1024:.1f} KiB"],
         ],
         [
             Target("PSS", pss, _MEMORY_LIMIT, " MiB"),
             Target("requests an hour at rest", hourly, _REQUEST_LIMIT),
         ],
     )
+
+
+def _hour_of_reports(plane: ControlPlane, pid: int) -> int:
+    """Bytes that the agent reads, TLS included, for as many reports as a kubelet makes in an hour."""
+    before = _read_by(pid)
+    for number in range(_REPORTS):
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": f"2026-01-01T00:{number:02}:00Z"}
+        plane.admin.patch(f"/api/v1/nodes/{_NODE}/status", {"status": {"conditions": [ready]}}, "strategic")
+        time.sleep(_PAUSE)
+    time.sleep(_SETTLE)
+    return _read_by(pid) - before
+
+
+def _read_by(pid: int) -> int:
+    """Bytes that a process has read so far (proc_pid_io(5)); what a TLS connection reads counts."""
+    with open(f"/proc/{pid}/io") as table:
+        return next(int(line.split()[1]) for line in table if line.startswith("rchar:"))
 
 
 def _kubeconfig(plane: ControlPlane) -> Path:

@@ -123,6 +123,8 @@ def test_a_bad_config_stops_at_the_canary_and_is_left_when_it_goes(
     site.declare("60-bad", "/run/x")
     site.until(lambda: site.condition("RolloutHalted").get("status") == "True", "the rollout stops by itself")
     assert site.condition("RolloutHalted")["reason"] == "CanaryFailed"
+    told = site.admin.list("/api/v1/namespaces/default/events", fieldSelector="involvedObject.kind=MachineConfigPool")
+    assert [(event["involvedObject"]["name"], event["reason"]) for event in told] == [("worker", "CanaryFailed")]
     assert sum(worker.said(nodes.STATE) == "Unreconcilable" for worker in site.workers) == 1
     site.withdraw("60-bad")
     site.until_all_have("one")
