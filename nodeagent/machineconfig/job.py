@@ -157,11 +157,15 @@ class Job:
 
     def _situation(self, desired: Desired, applied: Applied, policy: Policy) -> Situation:
         from nodeagent.machineconfig.planner import paths_of_interest  # noqa: PLC0415 - see above
-        from nodeagent.machineconfig.proposal import Situation  # noqa: PLC0415
+        from nodeagent.machineconfig.proposal import Situation, vendor_path  # noqa: PLC0415
 
         actors = {path: declared.actor for path, declared in desired.paths.items() if declared.actor is not None}
-        interest = (*paths_of_interest(desired, applied), f"{self.store.path}/{STATE_FILE}")
         restarted = sorted(policy.services())
+        interest = (
+            *paths_of_interest(desired, applied),
+            f"{self.store.path}/{STATE_FILE}",
+            *map(vendor_path, restarted),
+        )
         return Situation(
             observed=self.node.states(interest, actors),
             units=self.node.unit_states(restarted),

@@ -6,11 +6,12 @@ whatever the policy says, since nothing else would be true of the node until the
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nodeagent.changes.boot import RegenerateBootMenu
-from nodeagent.changes.files import FileChange, KeepOriginal, Phase, WriteFile
+from nodeagent.changes.files import FileChange, KeepOriginal, Phase, Trace, WriteFile
 from nodeagent.changes.units import (
     UNIT_DIRECTORY,
     DaemonReload,
@@ -34,7 +35,7 @@ from nodeagent.machineconfig.disruption import (
 )
 from nodeagent.machineconfig.drift import UNIT_PREFIX
 from nodeagent.machineconfig.planner import Difference, difference
-from nodeagent.observed.files import ABSENT, FileState
+from nodeagent.observed.files import ABSENT, FileState, FileType
 from nodeagent.observed.units import UnitState
 
 _UNIT_SUBJECTS = (Subject.UNIT, Subject.DROPIN, Subject.MASK, Subject.ENABLEMENT)
@@ -195,13 +196,34 @@ def _forward(
         return forward, None
     if any(change.path.startswith(UNIT_DIRECTORY + "/") for change in changes):
         forward.append(DaemonReload())
-    forward += [change for action in taken if (change := _unit_change(action)) is not None]
+    gone = _gone(changes, situation)
+    forward += [change for action in taken if (change := _unit_change(action, gone, situation)) is not None]
     reboot = any(action.type is ActionType.REBOOT for action in taken)
     return forward, Reboot(_why(changed)) if reboot else None
 
 
-def _unit_change(action: Action) -> UnitChange | None:
+def vendor_path(unit: str) -> str:
+    """Where a distribution's package puts a unit."""
+    return f"/usr/lib/systemd/system/{unit}"
+
+
+def _gone(changes: Sequence[FileChange], situation: Situation) -> frozenset[str]:
+    """Units that cannot be started any more: masked, or their file goes and no package brings another."""
+    ours = {posixpath.basename(each.path): each for each in changes if posixpath.dirname(each.path) == UNIT_DIRECTORY}
+    return frozenset(unit for unit, change in ours.items() if _cannot_start(unit, change.after, situation))
+
+
+def _cannot_start(unit: str, after: Trace, situation: Situation) -> bool:
+    if after.type is FileType.ABSENT:
+        return situation.observed.get(vendor_path(unit), ABSENT).type is FileType.ABSENT
+    return after.type is FileType.LINK and after.target == "/dev/null"
+
+
+def _unit_change(action: Action, gone: frozenset[str], situation: Situation) -> UnitChange | None:
+    """What an action comes to; a unit that is gone cannot be started again, so it is only stopped."""
     match action.type:
+        case ActionType.RESTART | ActionType.RELOAD if action.service in gone:
+            return StopUnit(action.service) if _is_up(action.service, situation) else None
         case ActionType.DAEMON_RELOAD:
             return DaemonReload()
         case ActionType.RELOAD:
@@ -228,10 +250,15 @@ def _compensations(forward: Sequence[Change], situation: Situation) -> list[Chan
             case DaemonReload() | RegenerateBootMenu() | ReloadUnit():
                 bring_back.append(change)
             case RestartUnit():
-                state = situation.units.get(change.unit)
-                was_up = state is not None and state.active in ("active", "reloading", "activating")
-                bring_back.append(change if was_up else StopUnit(change.unit))
+                bring_back.append(change if _is_up(change.unit, situation) else StopUnit(change.unit))
+            case StopUnit():
+                bring_back.append(RestartUnit(change.unit))
     return bring_back
+
+
+def _is_up(unit: str, situation: Situation) -> bool:
+    state = situation.units.get(unit)
+    return state is not None and state.active in ("active", "reloading", "activating")
 
 
 def _record(applied: Applied, situation: Situation) -> WriteFile:

@@ -151,3 +151,24 @@ def test_a_dropin_is_in_effect_at_once(agent: Agent) -> None:
     agent.units({"name": "vendor.service", "dropins": []}, name="50-units")
     agent.apply()
     assert agent.command_of("vendor.service") == "/bin/sleep 2000"
+
+
+def test_a_unit_that_goes_or_is_masked_is_stopped_where_its_policy_would_restart_it(agent: Agent) -> None:
+    agent.policy(restarts("web.service", "vendor.service", "other.service"))
+    agent.units({"name": "web.service", "enabled": True, "contents": sleeper()})
+    agent.apply()
+    assert agent.show("web.service", "ActiveState") == "active"
+    agent.units({"name": "other.service", "contents": sleeper()})
+    agent.apply()
+    assert agent.show("web.service", "ActiveState") == "inactive"
+    assert agent.show("web.service", "LoadState") == "not-found"
+    agent.systemctl("start", "vendor.service")
+    agent.units({"name": "vendor.service", "mask": True})
+    agent.apply()
+    assert agent.show("vendor.service", "ActiveState") == "inactive"
+    agent.units({"name": "vendor.service", "contents": sleeper(1005)})
+    agent.apply()
+    assert agent.command_of("vendor.service") == "/bin/sleep 1005"
+    agent.units({"name": "other.service", "contents": sleeper()})
+    agent.apply()
+    assert agent.command_of("vendor.service") == "/bin/sleep 2000", "the package's unit runs again"

@@ -11,7 +11,8 @@ from nodeagent.machineconfig.applied import STATE_FILE, Account, Applied, Kernel
 from nodeagent.machineconfig.desired import Declared, Desired, File
 from nodeagent.machineconfig.disruption import Action, ActionType, Policy
 from nodeagent.machineconfig.planner import paths_of_interest
-from nodeagent.machineconfig.proposal import Proposal, Purpose, Situation, propose, remedy
+from nodeagent.machineconfig.proposal import Proposal, Purpose, Situation, propose, remedy, vendor_path
+from nodeagent.observed.files import FileState, FileType
 from nodeagent.observed.units import UnitState
 from tests.fakes.disk import Disk
 
@@ -53,6 +54,24 @@ def proposal(
     wanted = desired(*paths)
     around = situation(wanted, applied, Disk(), units, running=running)
     return propose(wanted, applied, POLICY, around, Purpose(applied.generation + 1, reboot=reboot))
+
+
+def removal(active: str, *vendor: str) -> Proposal:
+    """A plan that takes x.service away again, where `vendor` units come with packages."""
+    disk, wanted = Disk(), desired(UNIT_X)
+    first = propose(wanted, Applied(), POLICY, situation(wanted, Applied(), disk), Purpose(1))
+    disk.carry_out(first.plan.reversible)
+    none = desired(config="render-b")
+    around = situation(none, first.applied, disk, {"x.service": active})
+    standing = {vendor_path(unit): FileState(FileType.FILE) for unit in vendor}
+    return propose(none, first.applied, POLICY, replace(around, observed={**around.observed, **standing}), Purpose(2))
+
+
+def test_a_unit_that_goes_is_stopped_and_not_restarted() -> None:
+    assert removal("active").plan.forward == (DaemonReload(), StopUnit("x.service"))
+    assert removal("active").plan.compensations == (DaemonReload(), RestartUnit("x.service"))
+    assert removal("inactive").plan.forward == (DaemonReload(),)
+    assert removal("active", "x.service").plan.forward == (DaemonReload(), RestartUnit("x.service"))
 
 
 def test_a_changed_unit_is_read_again_before_it_is_restarted() -> None:
