@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
-from nodeagent.changes.files import Phase, WriteFile
+from nodeagent.changes.files import FileChange, Phase, WriteFile
 from nodeagent.changes.units import DaemonReload, Reboot, ReloadUnit, RestartUnit, StopUnit
 from nodeagent.machineconfig.applied import STATE_FILE, Account, Applied, Kernel, Pending, Subject, Unit
 from nodeagent.machineconfig.desired import Declared, Desired, File
@@ -60,7 +61,7 @@ def removal(active: str, *vendor: str) -> Proposal:
     """A plan that takes x.service away again, where `vendor` units come with packages."""
     disk, wanted = Disk(), desired(UNIT_X)
     first = propose(wanted, Applied(), POLICY, situation(wanted, Applied(), disk), Purpose(1))
-    disk.carry_out(first.plan.reversible)
+    disk.carry_out(cast("tuple[FileChange, ...]", first.plan.reversible))
     none = desired(config="render-b")
     around = situation(none, first.applied, disk, {"x.service": active})
     standing = {vendor_path(unit): FileState(FileType.FILE) for unit in vendor}
