@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 VIP = "10.77.0.100"
 NOBODY = "10.77.0.9"
 DEADLINE = 10.0  # seconds
+_CHECKOUT = Path(__file__).parents[2]
 
 
 def until(met: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
@@ -119,9 +121,13 @@ def _router(number: int, bridge: subprocess.Popen[bytes]) -> Iterator[Router]:
 
 def _furnish(router: Router) -> None:
     router.run("mount", "--make-rprivate", "/")
-    for directory in ("/run", "/tmp", "/etc/keepalived"):
+    for directory in ("/run", "/etc/keepalived"):
         router.run("mount", "-t", "tmpfs", "none", directory)
-    router.run("mkdir", "/run/keepalived", "/run/nodeagent")
+    router.run("mkdir", "/run/keepalived", "/run/nodeagent", "/run/checkout")
+    router.run("mount", "--bind", str(_CHECKOUT), "/run/checkout")
+    router.run("mount", "-t", "tmpfs", "none", "/tmp")
+    router.run("mkdir", "-p", str(_CHECKOUT))  # it may lie below /tmp, and its programs run here
+    router.run("mount", "--bind", "/run/checkout", str(_CHECKOUT))
     router.run("hostname", router.name)
     router.run("ip", "addr", "add", f"{router.address}/24", "dev", "eth0")
     for device in ("eth0", "lo"):
