@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -233,9 +234,7 @@ def _node(node: dict[str, Any]) -> NodeView:
 def _kept(view: NodeView) -> NodeView:
     """The view without other programs' annotations, which can be large."""
     ours = {key: value for key, value in view.annotations.items() if key.startswith(_OURS)}
-    return NodeView(
-        view.name, view.uid, view.resource_version, view.created, view.labels, ours, view.unschedulable, view.conditions
-    )
+    return replace(view, annotations=ours)
 
 
 def _config(config: dict[str, Any]) -> Object:

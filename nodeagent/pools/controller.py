@@ -7,7 +7,7 @@ seen until the watch tells of it, so a stale view never spends room twice. A ste
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -137,24 +137,21 @@ class Coordinator:
         """What the pool's sources render to; rendered again only when they have changed."""
         sources = [one for _, one in sorted(configs.items()) if pool.wants(one)]
         key = tuple((one["metadata"]["name"], one["metadata"].get("resourceVersion")) for one in sources)
-        known = self._rendered.get(pool.name)
-        if known is None or known[0] != key:
-            known = (key, *self._rendering(pool.name, sources))
-        published = known[1].name in configs
-        if published:
-            known = (key, known[1], None)  # as large as all its contents, and kept by the API server now
-        elif known[1].name and known[2] is None:
-            known = (key, *self._rendering(pool.name, sources))  # somebody has removed it
-        self._rendered[pool.name] = known
-        return known
+        before, target, document = self._rendered.get(pool.name, (None, Target(), None))
+        removed = target.name and target.name not in configs and document is None
+        if before != key or removed:
+            target, document = self._rendering(pool.name, sources)
+        if target.name in configs:
+            document = None  # as large as all its contents, and kept by the API server now
+        self._rendered[pool.name] = key, target, document
+        return self._rendered[pool.name]
 
-    def _rendering(self, pool: str, sources: Iterable[Object]) -> tuple[Target, Object | None]:
-        given = list(sources)
+    def _rendering(self, pool: str, sources: Sequence[Object]) -> tuple[Target, Object | None]:
         try:
-            rendering = self._render(pool, given)
+            rendering = self._render(pool, sources)
         except Rejected as error:
             return Target(problem=str(error)), None
-        return Target(rendering.name, tuple(one["metadata"]["name"] for one in given)), rendering.document
+        return Target(rendering.name, tuple(one["metadata"]["name"] for one in sources)), rendering.document
 
     # -- doing --------------------------------------------------------------------------------------------------------
 

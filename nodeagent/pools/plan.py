@@ -32,7 +32,6 @@ from nodeagent.pools.rollout import Pace, Rollout, rollout
 from nodeagent.pools.status import Target, status
 
 _CONTROL_PLANE: Final = "node-role.kubernetes.io/control-plane"
-_MANY: Final = 5  # nodes that a message names
 
 
 @dataclass(frozen=True)

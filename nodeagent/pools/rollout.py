@@ -40,6 +40,11 @@ def is_managed(node: NodeView) -> bool:
     return bool(node.said(nodes.STATE))
 
 
+def is_degraded(node: NodeView) -> bool:
+    """The node says that something is wrong with it."""
+    return node.said(nodes.STATE) in _BAD
+
+
 def is_updated(node: NodeView, target: str) -> bool:
     """The node has the target, is to have it, and is at rest; drift that was found later does not undo that."""
     current, desired, state = (node.said(key) for key in (nodes.CURRENT_CONFIG, nodes.DESIRED_CONFIG, nodes.STATE))
@@ -68,7 +73,7 @@ def has_failed(node: NodeView, target: str) -> bool:
     return (
         node.said(nodes.DESIRED_CONFIG) == target
         and node.said(nodes.CURRENT_CONFIG) != target
-        and node.said(nodes.STATE) in _BAD
+        and is_degraded(node)
         and not drifts(node)
     )
 

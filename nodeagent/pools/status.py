@@ -12,9 +12,8 @@ from typing import Any, Final
 from nodeagent.observed import nodes
 from nodeagent.observed.nodes import NodeView
 from nodeagent.pools.pool import VERSION, Pool
-from nodeagent.pools.rollout import Rollout, is_unavailable, is_updated
+from nodeagent.pools.rollout import Rollout, is_degraded, is_unavailable, is_updated
 
-_BAD: Final = ("Degraded", "Unreconcilable")
 _NAMED: Final = 5  # nodes that a message names
 
 
@@ -38,7 +37,7 @@ def status(
     """The whole status; `when` is now, in RFC 3339."""
     updated = [node for node in members if is_updated(node, target.name)]
     ready = [node for node in updated if node.ready and not node.unschedulable]
-    degraded = [node for node in members if node.said(nodes.STATE) in _BAD]
+    degraded = [node for node in members if is_degraded(node)]
     complete = bool(target.name) and len(updated) == len(members)
     found: dict[str, Any] = {
         "observedGeneration": pool.generation,
