@@ -8,9 +8,6 @@ by files of its own or turned off; the configuration below says which.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +18,7 @@ import yaml
 from tests.controlplane.binaries import Binaries
 from tests.kubeadm import images
 from tests.kubeadm.configuration import files, kubeadm
-from tests.node.machine import _ENVIRONMENT, CHECKOUT, Machine, _outermost
+from tests.node.machine import CHECKOUT, Machine
 
 _KUBECONFIG = "/etc/kubernetes/admin.conf"
 Object = dict[str, Any]
@@ -29,6 +26,8 @@ Object = dict[str, Any]
 
 class KubeadmNode(Machine):
     """A machine whose kubelet and control plane are up between entering and leaving its context."""
+
+    supervisor = "tests.kubeadm.supervisor"
 
     def __init__(self, scratch: Path, binaries: Binaries, archive: Path) -> None:
         super().__init__(scratch, deadline=90.0)
@@ -45,24 +44,8 @@ class KubeadmNode(Machine):
             raise
         return self
 
-    def _power_on(self) -> None:
-        system = {CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)}
-        visible = _outermost(system | {self._binaries.folder, self._archive.parent})
-        private = ["unshare", "--mount", "--net", "--propagation", "private"]
-        supervisor = [sys.executable, "-m", "tests.kubeadm.supervisor"]
-        facts = [str(self._directory), str(self._cgroup), self.name]
-        with self._log.open("ab") as log:
-            self._supervisor = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *private, *supervisor, *facts, *visible],
-                cwd=CHECKOUT,
-                env={"PATH": _ENVIRONMENT["PATH"]},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        self._reader = threading.Thread(target=self._note_boots, name=self.name)
-        self._reader.start()
+    def _seen(self) -> set[Path]:
+        return super()._seen() | {self._binaries.folder, self._archive.parent}
 
     def _install(self) -> None:
         for path, text in files(images.names(self._binaries)).items():

@@ -44,10 +44,7 @@ def build(directory: Path, hostname: str) -> Path:
 
 def main(directory: Path, cgroup: Path, hostname: str, binds: list[str]) -> None:
     connect()
-    root = build(directory, hostname)
-    cgroup.mkdir()
-    while supervisor.power_up(root, cgroup, hostname, binds) in supervisor._RESTARTS:
-        supervisor.tidy(cgroup)
+    supervisor.run(build(directory, hostname), cgroup, hostname, binds)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ class Machine:
     checkout and the Python that runs the tests are seen inside, read-only, at the same paths.
     """
 
+    supervisor = "tests.node.supervisor"  # the module that is the machine's hardware
+
     def __init__(self, scratch: Path, deadline: float = 30.0) -> None:
         self.name = f"nodeagent-test-{os.getpid()}-{next(_SERIAL)}"
         self.boots: list[Boot] = []
@@ -89,10 +91,14 @@ class Machine:
     ) -> None:
         self.destroy()
 
+    def _seen(self) -> set[Path]:
+        """Directories of the host that are seen inside."""
+        return {CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)}
+
     def _power_on(self) -> None:
-        visible = _outermost({CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)})
+        visible = _outermost(self._seen())
         private = ["unshare", "--mount", "--net", "--propagation", "private"]
-        supervisor = [sys.executable, "-m", "tests.node.supervisor"]
+        supervisor = [sys.executable, "-m", self.supervisor]
         facts = [str(self._directory), str(self._cgroup), self.name]
         with self._log.open("ab") as log:
             self._supervisor = subprocess.Popen(

@@ -89,7 +89,11 @@ def power_up(root: Path, cgroup: Path, hostname: str, binds: list[str]) -> signa
 
 def main(directory: Path, cgroup: Path, hostname: str, binds: list[str]) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    root = build(directory, hostname)
+    run(build(directory, hostname), cgroup, hostname, binds)
+
+
+def run(root: Path, cgroup: Path, hostname: str, binds: list[str]) -> None:
+    """Boot from the disk again and again, until the machine powers off."""
     cgroup.mkdir()
     while power_up(root, cgroup, hostname, binds) in _RESTARTS:
         tidy(cgroup)
