@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.kube.reflector import PACE
 from nodeagent.observed import nodes
 from tests.cluster.controlplane import ControlPlane, eventually
 from tests.cluster.simulated import GROUP, SimulatedNode, machine_config
@@ -128,7 +129,8 @@ def test_an_api_server_that_is_away_stops_nothing_and_hears_the_latest(
         node.start()
         eventually(lambda: node.local_state() == "Degraded", "the agent has looked, with nobody to tell", 30.0)
         own_control_plane.apiserver.start()
-        node.until(lambda: node.said(nodes.STATE) == "Degraded", "what was found meanwhile is told")
+        longest = 2 * PACE.backoff.longest  # a watch that failed often tries again only then
+        node.until(lambda: node.said(nodes.STATE) == "Degraded", "what was found meanwhile is told", longest)
         (node.root / "etc/x").write_text("declared")
         node.until_done(name)
 
