@@ -1,4 +1,4 @@
-"""The loop of machine configuration, with its watches, for whoever declares what the node is to have."""
+"""Machine configuration as a job of the daemon: its loop and its watches, for whoever declares what is wanted."""
 
 from __future__ import annotations
 
@@ -7,68 +7,59 @@ import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final
 
+from nodeagent.agent.jobs import Context, Loop
+from nodeagent.agent.narrator import ClusterNarrator, Narrator
 from nodeagent.agent.workplace import Workplace, intent
-from nodeagent.engine.controller import Backoff, Controller, Watcher
-from nodeagent.engine.handover import Handover
-from nodeagent.engine.report import Reporter
+from nodeagent.engine.controller import Backoff, Controller
 from nodeagent.host import memory
 from nodeagent.host.attribution import Attribution, Unavailable
 from nodeagent.host.inotify import DirectoryWatch, Wake
 from nodeagent.machineconfig.controller import FORCE_FILE, NAME, MachineConfigController, Periods
+from nodeagent.machineconfig.drift import Kind, Response
 from nodeagent.machineconfig.following import Follower
 from nodeagent.machineconfig.job import Intent
-from nodeagent.machineconfig.surroundings import Observer, Surroundings, Unattended, Workloads
-from nodeagent.telemetry.metrics import Metrics
+from nodeagent.machineconfig.surroundings import Surroundings, Unattended, Workloads
+from nodeagent.telemetry.metrics.configuration import ConfigurationMetrics
 
-
-class Voice(Reporter, Observer, Protocol):
-    """Tells what machine configuration does."""
+_WORK: Final = 1800.0  # seconds that one round may take: a plan with many slow units
 
 
 @dataclass(frozen=True)
 class Declared:
-    """Who declares what this node is to have, who moves its workloads, and who is told.
+    """Who declares what this node is to have, and who moves its workloads.
 
     `paths` are files and directories that are read, outside the root; `problems` are in the way of hearing of changes.
+    `heed` is given what to call whenever something else is declared.
     """
 
     load: Callable[[], Intent | None]
-    voice: Voice
     paths: tuple[str, ...] = ()
     workloads: Workloads = field(default_factory=Unattended)
     problems: Callable[[], tuple[str, ...]] = tuple
+    heed: Callable[[Callable[[], None]], None] = lambda _changed: None
 
 
-def by_sources(paths: Sequence[str], pool: str, voice: Voice) -> Declared:
+def by_sources(paths: Sequence[str], pool: str) -> Declared:
     """Declared by files of MachineConfigs; nobody drains the node."""
     given = list(paths)
-    return Declared(lambda: intent(given, pool)[0], voice, tuple(os.path.abspath(path) for path in given))
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """The running parts: the loop, and how to have it read again what is declared."""
-
-    loop: Controller
-    job: MachineConfigController
-
-    def declared_anew(self) -> None:
-        self.job.declared_anew()
-        self.loop.wake()
+    return Declared(lambda: intent(given, pool)[0], tuple(os.path.abspath(path) for path in given))
 
 
 @contextmanager
-def configuration(place: Workplace, declared: Declared, watcher: Watcher, gauges: Metrics) -> Iterator[Configuration]:
+def configuration(context: Context, declared: Declared) -> Iterator[Sequence[Loop]]:
     """The loop, not started yet, with its watches running."""
+    place = context.place
+    metrics = ConfigurationMetrics(context.registry, drift_kinds=Kind, drift_actions=Response)
     attribution = Attribution.open()
     woken: list[Callable[[Wake], None]] = []
     inotify = DirectoryWatch(lambda wake: woken[0](wake))  # noqa: PLW0108 - filled in below
     follower = Follower(
         place.node, place.store, attribution, place.settings.drift.policy, place.tree.outside, place.clock
     )
-    around = _surroundings(place, declared, _Watches(inotify, attribution, declared.problems))
+    watches = _Watches(inotify, attribution, declared.problems)
+    around = _surroundings(context, declared, watches, _voice(context, metrics))
     job = MachineConfigController(place.job, follower, around, _periods(place))
 
     def tick() -> float:
@@ -76,23 +67,34 @@ def configuration(place: Workplace, declared: Declared, watcher: Watcher, gauges
         memory.give_back()  # configs and file contents are large, and rarely at hand
         return wanted
 
-    loop = Controller(NAME, tick, watcher, random.Random())  # noqa: S311 - jitter, no secret
+    loop = Controller(NAME, tick, context.watcher, random.Random())  # noqa: S311 - jitter, no secret
     place.systemd.meanwhile = place.informant.meanwhile = job.glance
 
     def wake_up(wake: Wake) -> None:
         if wake.overflow:
-            gauges.watch_overflowed()
+            metrics.watch_overflowed()
         job.woken(wake.paths, wake.overflow)
         loop.wake()
 
+    def declared_anew() -> None:
+        job.declared_anew()
+        loop.wake()
+
     woken.append(wake_up)
+    declared.heed(declared_anew)
     attribution.start()
     inotify.start()
     try:
-        yield Configuration(loop, job)
+        yield [Loop(loop, _WORK)]
     finally:
         inotify.close()
         attribution.close()
+
+
+def _voice(context: Context, metrics: ConfigurationMetrics) -> Narrator:
+    if context.membership is None:
+        return Narrator(context.reporter, metrics)
+    return ClusterNarrator(context.reporter, metrics, context.events)
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ def _periods(place: Workplace) -> Periods:
     return Periods(drift.sweep_interval, drift.content_interval, place.settings.resync_interval, drift.debounce)
 
 
-def _surroundings(place: Workplace, declared: Declared, watches: _Watches) -> Surroundings:
-    settings = place.settings
+def _surroundings(context: Context, declared: Declared, watches: _Watches, voice: Narrator) -> Surroundings:
+    place, settings = context.place, context.place.settings
     backoff, chance = Backoff(), random.Random()  # noqa: S311 - jitter, no secret
     return Surroundings(
         load=declared.load,
@@ -128,9 +130,9 @@ def _surroundings(place: Workplace, declared: Declared, watches: _Watches) -> Su
         lock=lambda: place.store.locked(settings.apply.lock_timeout),
         force=lambda: place.node.take(FORCE_FILE),
         reboot=place.systemd.reboot if settings.reboot.allow and place.node.running else None,
-        handover=Handover(),
+        handover=context.handover,
         watch=watches,
-        reporter=declared.voice,
-        observer=declared.voice,
+        reporter=voice,
+        observer=voice,
         workloads=declared.workloads,
     )

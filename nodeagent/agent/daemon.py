@@ -6,29 +6,33 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from nodeagent import __version__
 from nodeagent.agent import recovery
+from nodeagent.agent.announcer import NoEvents
 from nodeagent.agent.chronicle import Chronicle
 from nodeagent.agent.configuration import by_sources, configuration
+from nodeagent.agent.jobs import Context, Job, Loop
 from nodeagent.agent.workplace import Workplace, opened
-from nodeagent.engine.controller import Controller
+from nodeagent.engine.handover import Handover
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.controller import NAME
-from nodeagent.machineconfig.drift import Kind, Response
 from nodeagent.settings import Settings
-from nodeagent.telemetry import health, metrics
+from nodeagent.telemetry import health
 from nodeagent.telemetry.health import Beats
 from nodeagent.telemetry.http import Server, Site
+from nodeagent.telemetry.metrics.agent import AgentMetrics
+from nodeagent.telemetry.metrics.registry import Registry, pages
 from nodeagent.telemetry.notify import Notifier, Watchdog
 
 _log = logging.getLogger(__name__)
 
 _SHUTDOWN = 20.0  # seconds that a loop may take to end what it does
-_WORK = 1800.0  # seconds that one round may take: a plan with many slow units
 
 
 def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> None:
@@ -39,58 +43,57 @@ def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> No
         stack.enter_context(place.store.locked(0, "daemon.lock"))
         recovery.prepare(place)
         _make_run_dir(settings.run_dir)
-        beats, notifier = Beats(), Notifier.taken_from(os.environ)
-        names = (NAME, *_loops(settings))
-        gauges = metrics.Metrics(__version__, controllers=names, drift_kinds=Kind, drift_actions=Response)
-        chronicle = Chronicle(gauges, beats, notifier, settings.run_dir, settings.node_name)
-        loop = stack.enter_context(_configuration(place, sources, chronicle, beats, gauges, stop))
-        stack.enter_context(_served(settings, beats, gauges))
-        beats.expect(loop.name, _WORK)
+        beats, notifier, registry = Beats(), Notifier.taken_from(os.environ), Registry(__version__)
+        gauges = AgentMetrics(registry)
+        chronicle = Chronicle(gauges, beats, notifier, settings.run_dir, settings.node_name, NAME)
+        loops = stack.enter_context(_jobs(place, sources, chronicle, registry, stop))
+        stack.enter_context(_served(settings, beats, registry))
         watchdog = Watchdog(notifier, beats)
         watchdog.start()
         stack.callback(watchdog.close)
-        loop.start()
+        for loop in loops:
+            chronicle.expect(loop.controller.name, loop.allowance)
+            loop.controller.start()
         _log.info("started", extra={"version": __version__, "root": settings.root, "sources": ", ".join(sources)})
         stop.wait()
         notifier.stopping()
-        if not loop.stop(_SHUTDOWN):
-            raise Broken(
-                f"the loop {loop.name} did not end within {_SHUTDOWN:g} s; what it does is finished at the next start"
-            )
-
-
-def _loops(settings: Settings) -> Sequence[str]:
-    """The loops beside that of machine configuration."""
-    if not settings.cluster.enabled:
-        return ()
-    from nodeagent.agent.membership import LOOPS  # noqa: PLC0415 - the API's client, only in a cluster
-
-    return tuple(LOOPS)
+        _end(loops)
 
 
 @contextmanager
-def _configuration(
-    place: Workplace,
-    sources: Sequence[str],
-    chronicle: Chronicle,
-    beats: Beats,
-    gauges: metrics.Metrics,
-    stop: threading.Event,
-) -> Iterator[Controller]:
-    """The loop of machine configuration, following the cluster or else the sources."""
-    if not place.settings.cluster.enabled:
-        declared = by_sources(sources, place.settings.pool, chronicle)
-        with configuration(place, declared, chronicle, gauges) as running:
-            yield running.loop
-        return
-    from nodeagent.agent.membership import membership  # noqa: PLC0415 - the API's client, only in a cluster
+def _jobs(
+    place: Workplace, sources: Sequence[str], chronicle: Chronicle, registry: Registry, stop: threading.Event
+) -> Iterator[Sequence[Loop]]:
+    """The loops of all jobs, in a cluster or on a host of its own."""
+    handover = Handover()
+    with ExitStack() as stack:
+        if place.settings.cluster.enabled:
+            from nodeagent.agent.membership import membership  # noqa: PLC0415 - the API's client, only in a cluster
 
-    with (
-        membership(place, chronicle, beats, stop) as joined,
-        configuration(place, joined.declared, chronicle, gauges) as running,
-    ):
-        joined.cluster.changed = running.declared_anew
-        yield running.loop
+            joined = stack.enter_context(membership(place, chronicle, stop))
+            context = Context(place, chronicle, joined.reporter, joined.events, registry, handover, joined)
+            declared = joined.declared
+        else:
+            context = Context(place, chronicle, chronicle, NoEvents(), registry, handover, None)
+            declared = by_sources(sources, place.settings.pool)
+        jobs: Mapping[str, Job] = {NAME: partial(configuration, declared=declared)}
+        loops: list[Loop] = []
+        for name, job in jobs.items():
+            chronicle.expect_job(name)
+            loops += stack.enter_context(job(context))
+        yield loops
+
+
+def _end(loops: Sequence[Loop]) -> None:
+    """End all loops at once; Broken names those that do not."""
+    until = time.monotonic() + _SHUTDOWN
+    for loop in loops:
+        loop.controller.end()
+    late = [loop.controller.name for loop in loops if not loop.controller.stop(max(0.0, until - time.monotonic()))]
+    if late:
+        raise Broken(
+            f"the loop {', '.join(late)} did not end within {_SHUTDOWN:g} s; what it does is finished at the next start"
+        )
 
 
 @contextmanager
@@ -114,11 +117,11 @@ def ending_on_crash(stop: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _served(settings: Settings, beats: Beats, gauges: metrics.Metrics) -> Iterator[None]:
+def _served(settings: Settings, beats: Beats, registry: Registry) -> Iterator[None]:
     """Health and metrics over HTTP, where they are wanted."""
     sites: list[tuple[str, Any, Any]] = [
         ("health.address", settings.health.address, health.pages(beats)),
-        ("metrics.address", settings.metrics.address, metrics.pages(gauges)),
+        ("metrics.address", settings.metrics.address, pages(registry)),
     ]
     wanted = [Site(name, address, pages) for name, address, pages in sites if address is not None]
     if not wanted:

@@ -31,7 +31,6 @@ from nodeagent.machineconfig.assignment import Assignment
 from nodeagent.machineconfig.protocol import DrainRequest
 from nodeagent.observed import nodes
 from nodeagent.observed.nodes import NodeView
-from nodeagent.telemetry.health import Beats
 
 _GROUP: Final = "/apis/machineconfiguration.alauda.io/v1alpha1"
 _HEEDED: Final = (nodes.DESIRED_CONFIG, nodes.DESIRED_DRAIN, nodes.LAST_APPLIED_DRAIN)
@@ -41,14 +40,13 @@ _SHUTDOWN: Final = 5.0  # seconds that a writer may take to end
 _GLANCE: Final = 0.05  # seconds between two looks for the first sight
 
 
-LOOPS: Final = {"node-status": 900.0, "events": 7500.0}  # with the longest time between two beats, in seconds
+_LOOPS: Final = {"node-status": 900.0, "events": 7500.0}  # with the longest time between two beats, in seconds
 
 
 class Cluster:
     """What is known of the cluster, from memory; the API server is asked for nothing but rendered configs.
 
-    `seen` is called after each event of the Node, `changed` when what the agent heeds has changed; both on a watch's
-    thread, and only to wake.
+    `seen` is called after each event of the Node, on a watch's thread and only to wake.
     """
 
     def __init__(self, connection: Connection, node: str, seen: Callable[[], None]) -> None:
@@ -56,9 +54,13 @@ class Cluster:
         self._connection = connection
         self._seen = seen
         self._heeded: object = None
-        self.changed: Callable[[], None] = _nobody
+        self._changed: Callable[[], None] = _nobody
         self._node = ObjectWatch(connection, "/api/v1/nodes", node, self._node_changed, chance)
         self._policy = ObjectWatch(connection, f"{_GROUP}/machineconfigurations", "cluster", self._compare, chance)
+
+    def heed(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called, on a watch's thread, when what the agent heeds has changed."""
+        self._changed = changed
 
     def start(self) -> None:
         self._node.start()
@@ -112,33 +114,34 @@ class Cluster:
         heeded = said, policy.get("spec"), policy.get("status")
         if heeded != self._heeded:
             self._heeded = heeded
-            self.changed()
+            self._changed()
 
 
 class Membership:
-    """The running parts of a node in its cluster; `declared` is for the loop of machine configuration.
+    """The running parts of a node in its cluster: `reporter` and `events` are for all jobs, `declared` for one.
 
     The writers of the Node begin when the Node has been seen and belongs to no other agent; if it does, `stop` is set
     and `refusal` says why.
     """
 
-    def __init__(self, place: Workplace, chronicle: Chronicle, beats: Beats, stop: threading.Event) -> None:
+    def __init__(self, place: Workplace, chronicle: Chronicle, stop: threading.Event) -> None:
         cluster, name = place.settings.cluster, place.settings.node_name
-        connection = connect(cluster.kubeconfig, f"{MANAGER}/{__version__}")
+        self.connection = connection = connect(cluster.kubeconfig, f"{MANAGER}/{__version__}")
         chance = random.Random()  # noqa: S311 - jitter, no secret
         self._take_over = cluster.take_over
-        self._beats = beats
+        self._chronicle = chronicle
         self._stop = stop
-        self._admitted = False
+        self.admitted = False
         self.refusal = ""
         self.cluster = Cluster(connection, name, self._seen)
         self._writer = NodeWriter(connection, name, self.cluster.raw_node, _now, chronicle, chance)
-        self._events = EventRecorder(connection, name, cluster.events_per_hour, _now, chronicle, chance)
+        self.events = EventRecorder(connection, name, cluster.events_per_hour, _now, chronicle, chance)
+        self.reporter = Announcer(chronicle, self._writer, self.events, cluster.pod)
         self.declared = Declared(
             load=Assignment(self.cluster, place.store).load,
-            voice=Announcer(chronicle, self._writer, self._events, cluster.pod),
             workloads=DrainRequest(self.cluster.node, self._ask, cluster.drain_timeout, time.monotonic),
             problems=self.cluster.problems,
+            heed=self.cluster.heed,
         )
 
     def start(self) -> None:
@@ -153,8 +156,8 @@ class Membership:
     def close(self) -> None:
         """End everything that was begun. Broken if the Node belongs to another agent."""
         self.cluster.close()
-        if self._admitted:
-            self._events.stop(_SHUTDOWN)
+        if self.admitted:
+            self.events.stop(_SHUTDOWN)
             self._writer.stop(_SHUTDOWN)
         if self.refusal:
             raise Broken(self.refusal)
@@ -163,7 +166,7 @@ class Membership:
         self._writer.publish({nodes.DESIRED_DRAIN: drain}, ())
 
     def _seen(self) -> None:
-        if self._admitted:
+        if self.admitted:
             self._writer.wake()
         elif (node := self.cluster.raw_node()) is not None:
             self._admit(node)
@@ -177,17 +180,17 @@ class Membership:
             )
             self._stop.set()
             return
-        self._admitted = True
-        for name, allowance in LOOPS.items():
-            self._beats.expect(name, allowance)
+        self.admitted = True
+        for name, allowance in _LOOPS.items():
+            self._chronicle.expect(name, allowance)
         self._writer.start()
-        self._events.start()
+        self.events.start()
 
 
 @contextmanager
-def membership(place: Workplace, chronicle: Chronicle, beats: Beats, stop: threading.Event) -> Iterator[Membership]:
+def membership(place: Workplace, chronicle: Chronicle, stop: threading.Event) -> Iterator[Membership]:
     """A running membership; Broken at its end, or at once, if another agent owns the node."""
-    joined = Membership(place, chronicle, beats, stop)
+    joined = Membership(place, chronicle, stop)
     with ExitStack() as stack:
         stack.callback(joined.close)
         joined.start()

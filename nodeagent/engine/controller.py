@@ -77,10 +77,14 @@ class Controller:
     def stopping(self) -> bool:
         return self._stopping.is_set()
 
-    def stop(self, deadline: float) -> bool:
-        """Ask the loop to end and wait up to `deadline` seconds for it; False if it is still at work."""
+    def end(self) -> None:
+        """Ask the loop to end, without waiting for it."""
         self._stopping.set()
         self._woken.set()
+
+    def stop(self, deadline: float) -> bool:
+        """Ask the loop to end and wait up to `deadline` seconds for it; False if it is still at work."""
+        self.end()
         self._thread.join(deadline)
         return not self._thread.is_alive()
 

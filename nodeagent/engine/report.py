@@ -16,13 +16,19 @@ class State(StrEnum):
     DEGRADED = "Degraded"
     UNRECONCILABLE = "Unreconcilable"
 
+    @property
+    def bad(self) -> bool:
+        """Somebody has to do something about it."""
+        return self in (State.DEGRADED, State.UNRECONCILABLE)
+
 
 @dataclass(frozen=True)
 class Report:
     """One job's report.
 
-    `cause` is one CamelCase word for machines, `reason` is for people and empty on Done; `detail` is JSON and holds no
-    contents of files.
+    `cause` is one CamelCase word for machines; `reason` is for people and empty on Done, when `rest` says what is in
+    place. `detail` is JSON and holds no contents of files; `summary` is the part of it that tools read over a whole
+    cluster, and is bounded in size, as are `annotations`: words of a protocol between the job and its controller.
     """
 
     job: str
@@ -30,6 +36,14 @@ class Report:
     reason: str = ""
     cause: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    rest: str = ""
+
+    @property
+    def message(self) -> str:
+        """One sentence for people, whatever the state."""
+        return self.reason or self.rest
 
 
 class Reporter(Protocol):

@@ -27,6 +27,7 @@ from nodeagent.machineconfig.surroundings import Absence, Surroundings
 __all__ = ["FORCE_FILE", "NAME", "Cause", "MachineConfigController", "Periods"]
 
 NAME = "machineconfig"
+_TOLD = ("config", "desired", "generation", "held", "paths")  # of the detail, over a cluster
 
 _HANDOVER = 60.0  # seconds that traffic may take to move before a reboot
 _DISRUPTIVE = frozenset({ActionType.DRAIN, ActionType.REBOOT})
@@ -316,7 +317,10 @@ class MachineConfigController:
 
     def _report(self) -> None:
         state, cause, reason = self._verdict()
-        self._around.reporter.publish(Report(NAME, state, reason, str(cause), self._detail()))
+        detail = self._detail()
+        summary = {key: detail[key] for key in _TOLD} | {"drift": len(detail["drift"])}
+        rest = f"{detail['config'] or 'no config'} is in place"
+        self._around.reporter.publish(Report(NAME, state, reason, str(cause), detail, summary, rest=rest))
 
     def _verdict(self) -> Verdict:
         """The node's state, and why."""
