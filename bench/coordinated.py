@@ -93,7 +93,8 @@ def _pool(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _coordinator(plane: ControlPlane, base: str) -> Iterator[int]:
     kubeconfig = plane.kubeconfig("coordinator", ["system:masters"])
-    words = [AGENT, "coordinate", "--role", "pools", f"--cluster-kubeconfig={kubeconfig}"]
+    words = [AGENT, "coordinate", "--role", "pools", "--health-address=", "--metrics-address="]
+    words += [f"--cluster-kubeconfig={kubeconfig}"]
     with open(f"{base}/log", "ab") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=measure.environment())
         try:

@@ -1,4 +1,4 @@
-"""Tells how the agent's loops and jobs fare: to the log, the metrics, the status file and systemd.
+"""Tells how the daemon's loops and jobs fare: to the log, the metrics, the status file and systemd.
 
 Invariant: the status file holds the last report of every job; whatever has not changed is not written again.
 """
@@ -10,6 +10,7 @@ import threading
 import time
 
 from nodeagent import __version__
+from nodeagent.agent.fare import LoopWatcher
 from nodeagent.engine.report import Report, State
 from nodeagent.telemetry.health import Beats
 from nodeagent.telemetry.metrics.agent import AgentMetrics
@@ -20,7 +21,7 @@ _log = logging.getLogger("nodeagent")
 _GRAVITY = (State.DEGRADED, State.UNRECONCILABLE, State.WORKING, State.DONE)  # of several jobs the first counts
 
 
-class Chronicle:
+class Chronicle(LoopWatcher):
     """Watcher of all loops and reporter of all jobs, on their threads.
 
     `run_dir` is where the status file lies; the agent is ready once the loop `first` has gone through.
@@ -29,44 +30,21 @@ class Chronicle:
     def __init__(
         self, gauges: AgentMetrics, beats: Beats, notifier: Notifier, run_dir: str, node: str, first: str
     ) -> None:
-        self._gauges = gauges
-        self._beats = beats
+        super().__init__(gauges, beats, first)
+        self._jobs = gauges
         self._notifier = notifier
         self._run_dir = run_dir
         self._node = node
-        self._first = first
         self._lock = threading.Lock()
         self._last: dict[str, Report] = {}
-        self._ready = False
-
-    # -- of loops -----------------------------------------------------------------------------------------------------
-
-    def expect(self, loop: str, allowance: float) -> None:
-        """There is a loop that must beat every `allowance` seconds from now on."""
-        self._gauges.expect_loop(loop)
-        self._beats.expect(loop, allowance)
 
     def expect_job(self, job: str) -> None:
         """There is a job that reports."""
-        self._gauges.expect_job(job)
+        self._jobs.expect_job(job)
 
-    def beat(self, name: str) -> None:
-        self._beats.beat(name)
-
-    def succeeded(self, name: str) -> None:
-        self._gauges.succeeded(name, time.time())
-        if name == self._first and not self._ready:
-            self._ready = True
-            self._beats.ready()
-            with self._lock:
-                self._notifier.ready(self._line())
-
-    def failed(self, name: str, error: Exception, failures: int, delay: float) -> None:
-        self._gauges.failed(name)
-        extra = {"loop": name, "reason": str(error), "failures": failures, "retry_seconds": round(delay, 1)}
-        _log.warning("a round failed and will be tried again", extra=extra)
-
-    # -- of jobs ------------------------------------------------------------------------------------------------------
+    def _became_ready(self) -> None:
+        with self._lock:
+            self._notifier.ready(self._line())
 
     def publish(self, report: Report) -> None:
         """Write the status file, set the gauges, tell systemd; only what has changed."""
@@ -75,7 +53,7 @@ class Chronicle:
             if report == before:
                 return
             self._last[report.job] = report
-            self._gauges.degraded(report.job, report.state.bad)
+            self._jobs.degraded(report.job, report.state.bad)
             self._write()
             if before is None or (report.state, report.reason) != (before.state, before.reason):
                 self._notifier.status(self._line())

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
 
 from nodeagent import __version__
 from nodeagent.agent import recovery
@@ -18,16 +15,15 @@ from nodeagent.agent.announcer import NoEvents
 from nodeagent.agent.chronicle import Chronicle
 from nodeagent.agent.configuration import by_sources, configuration
 from nodeagent.agent.jobs import Context, Job, Loop
+from nodeagent.agent.process import end, ending_on_crash, served
 from nodeagent.agent.workplace import Workplace, opened
 from nodeagent.engine.handover import Handover
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.controller import NAME
 from nodeagent.settings import Settings
-from nodeagent.telemetry import health
 from nodeagent.telemetry.health import Beats
-from nodeagent.telemetry.http import Server, Site
 from nodeagent.telemetry.metrics.agent import AgentMetrics
-from nodeagent.telemetry.metrics.registry import Registry, pages
+from nodeagent.telemetry.metrics.registry import Registry
 from nodeagent.telemetry.notify import Notifier, Watchdog
 
 _log = logging.getLogger(__name__)
@@ -47,7 +43,7 @@ def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> No
         gauges = AgentMetrics(registry)
         chronicle = Chronicle(gauges, beats, notifier, settings.run_dir, settings.node_name, NAME)
         loops = stack.enter_context(_jobs(place, sources, chronicle, registry, stop))
-        stack.enter_context(_served(settings, beats, registry))
+        stack.enter_context(served(settings, beats, registry))
         watchdog = Watchdog(notifier, beats)
         watchdog.start()
         stack.callback(watchdog.close)
@@ -57,7 +53,7 @@ def run(settings: Settings, sources: Sequence[str], stop: threading.Event) -> No
         _log.info("started", extra={"version": __version__, "root": settings.root, "sources": ", ".join(sources)})
         stop.wait()
         notifier.stopping()
-        _end(loops)
+        end([loop.controller for loop in loops])
 
 
 @contextmanager
@@ -84,65 +80,8 @@ def _jobs(
         yield loops
 
 
-def _end(loops: Sequence[Loop]) -> None:
-    """End all loops at once; Broken names those that do not."""
-    until = time.monotonic() + _SHUTDOWN
-    for loop in loops:
-        loop.controller.end()
-    late = [loop.controller.name for loop in loops if not loop.controller.stop(max(0.0, until - time.monotonic()))]
-    if late:
-        raise Broken(
-            f"the loop {', '.join(late)} did not end within {_SHUTDOWN:g} s; what it does is finished at the next start"
-        )
-
-
-@contextmanager
-def ending_on_crash(stop: threading.Event) -> Iterator[None]:
-    """Have a thread that dies of a defect set `stop` and end the block as Broken: half a daemon is worse than none."""
-    crashes: list[threading.ExceptHookArgs] = []
-    before = threading.excepthook
-
-    def crashed(crash: threading.ExceptHookArgs) -> None:
-        crashes.append(crash)
-        before(crash)
-        stop.set()
-
-    threading.excepthook = crashed
-    try:
-        yield
-    finally:
-        threading.excepthook = before
-    if crashes:
-        raise Broken(f"a thread of the agent ended by {crashes[0].exc_type.__name__}, a defect: please report the log")
-
-
-@contextmanager
-def _served(settings: Settings, beats: Beats, registry: Registry) -> Iterator[None]:
-    """Health and metrics over HTTP, where they are wanted."""
-    sites: list[tuple[str, Any, Any]] = [
-        ("health.address", settings.health.address, health.pages(beats)),
-        ("metrics.address", settings.metrics.address, pages(registry)),
-    ]
-    wanted = [Site(name, address, pages) for name, address, pages in sites if address is not None]
-    if not wanted:
-        yield
-        return
-    server = Server(wanted)
-    server.start()
-    try:
-        yield
-    finally:
-        server.close()
-
-
 def _make_run_dir(path: str) -> None:
     try:
         os.makedirs(path, mode=0o755, exist_ok=True)
     except OSError as error:
         raise Broken(f"{path}: cannot be made: {error.strerror}; set run_dir to a directory that can") from error
-
-
-def stop_on_signals(stop: threading.Event) -> None:
-    """Have SIGTERM and SIGINT end the daemon in order."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())

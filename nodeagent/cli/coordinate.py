@@ -16,19 +16,26 @@ _FLAGS = (
     "coordinator.max_failures",
     "coordinator.keep_rendered",
     "coordinator.agent_grace",
+    "metrics.address",
+    "health.address",
     "log.level",
     "log.format",
 )
+
+
+_ROLES = ("pools",)
 
 
 def register(commands: Commands) -> None:
     """Add the command."""
     coordinate = commands.add_parser(
         "coordinate",
-        help="render pools and pace their rollouts, for a whole cluster",
+        help="do for a whole cluster what no node can do alone: render pools and pace their rollouts",
         description="Runs in the foreground. Of several that run for one role, the one that holds the Lease works.",
     )
-    coordinate.add_argument("--role", choices=("pools",), required=True, help="what to coordinate")
+    coordinate.add_argument(
+        "--role", choices=_ROLES, action="append", required=True, help="what to coordinate; may be given several times"
+    )
     add_flags(coordinate, *_FLAGS)
     coordinate.set_defaults(run=coordinate_command)
 
@@ -37,5 +44,6 @@ def coordinate_command(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
     from nodeagent.agent import coordinator  # noqa: PLC0415 - the API's client, which only this needs
 
-    coordinator.run(*foreground(arguments))
+    settings, stop = foreground(arguments)
+    coordinator.run(settings, list(dict.fromkeys(arguments.role)), stop)
     return 0

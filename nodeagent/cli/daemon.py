@@ -34,7 +34,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 def foreground(arguments: argparse.Namespace) -> tuple[Settings, threading.Event]:
     """Settle down as a program that stays: its settings, with logs set up, and what SIGTERM and SIGINT will set."""
-    from nodeagent.agent import daemon  # noqa: PLC0415 - see above
+    from nodeagent.agent.process import stop_on_signals  # noqa: PLC0415 - see above
     from nodeagent.telemetry import logs  # noqa: PLC0415
 
     settings = load(arguments.config, os.environ, given(arguments))
@@ -42,5 +42,5 @@ def foreground(arguments: argparse.Namespace) -> tuple[Settings, threading.Event
     gc.freeze()  # what was imported stays: no collection has to look at it
     gc.enable()
     stop = threading.Event()
-    daemon.stop_on_signals(stop)
+    stop_on_signals(stop)
     return settings, stop

@@ -72,7 +72,7 @@ class Beats:
         return tuple(loop for loop, pulse in self.pulses().items() if pulse.stuck)
 
 
-def pages(beats: Beats) -> Mapping[str, Callable[[], Page]]:
+def pages(beats: Beats) -> dict[str, Callable[[], Page]]:
     """/livez: no loop is stuck. /readyz: and the work has begun. /healthz: the older name of /livez.
 
     Each is 200 or 503 with a JSON object that tells of every loop.

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,7 @@ NAMESPACE = "nodeagent"
 
 
 class CoordinatorProcess:
-    """`nodeagent coordinate --role pools`; entering starts it, leaving ends it.
+    """`nodeagent coordinate` in `roles`; entering starts it, leaving ends it.
 
     Without a kubeconfig of its own it has every right.
     """
@@ -29,10 +29,17 @@ class CoordinatorProcess:
         name: str = "one",
         kubeconfig: Path | None = None,
         flags: Mapping[str, str] | None = None,
+        roles: Sequence[str] = ("pools",),
     ) -> None:
         self._kubeconfig = kubeconfig or plane.kubeconfig("coordinator", ["system:masters"])
         self._log = base / f"coordinator-{name}.log"
-        self._flags = {"coordinator-namespace": NAMESPACE, **(flags or {})}
+        self._flags = {
+            "coordinator-namespace": NAMESPACE,
+            "health-address": "",
+            "metrics-address": "",
+            **(flags or {}),
+        }
+        self._roles = roles
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -45,8 +52,9 @@ class CoordinatorProcess:
         self.stop()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "nodeagent", "coordinate", "--role", "pools"]
+        command = [sys.executable, "-m", "nodeagent", "coordinate"]
         command += [
+            *(f"--role={role}" for role in self._roles),
             f"--cluster-kubeconfig={self._kubeconfig}",
             *(f"--{key}={text}" for key, text in self._flags.items()),
         ]

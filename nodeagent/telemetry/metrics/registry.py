@@ -55,6 +55,6 @@ class Registry:
         return text
 
 
-def pages(registry: Registry) -> Mapping[str, Callable[[], Page]]:
+def pages(registry: Registry) -> dict[str, Callable[[], Page]]:
     """/metrics."""
     return {"/metrics": lambda: Page(200, registry.exposition(), CONTENT_TYPE_LATEST)}

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from nodeagent.agent.daemon import ending_on_crash
+from nodeagent.agent.process import ending_on_crash
 from nodeagent.errors import Broken
 
 
