@@ -74,7 +74,7 @@ class Daemon:
     def status(self) -> dict[str, Any]:
         """What the daemon reports of machine configuration."""
         with open(f"{self._node.run_dir}/status.json") as file:
-            document: dict[str, Any] = json.load(file)["jobs"]["machineconfig"]
+            document: dict[str, Any] = json.load(file)["jobs"].get("machineconfig", {})
         return document
 
     def drifting(self) -> set[str]:

@@ -86,7 +86,7 @@ class Demo:
         """What the daemon reports of machine configuration; {} while there is no report."""
         try:
             with open(os.path.join(self.run_dir, "status.json")) as file:
-                document: dict[str, Any] = json.load(file)["jobs"]["machineconfig"]
+                document: dict[str, Any] = json.load(file)["jobs"].get("machineconfig", {})
         except FileNotFoundError:
             return {}
         return document

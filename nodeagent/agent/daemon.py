@@ -12,11 +12,13 @@ from functools import partial
 from nodeagent import __version__
 from nodeagent.agent import recovery
 from nodeagent.agent.announcer import NoEvents
+from nodeagent.agent.certwatch import certificates
 from nodeagent.agent.chronicle import Chronicle
 from nodeagent.agent.configuration import by_sources, configuration
 from nodeagent.agent.jobs import Context, Job, Loop
 from nodeagent.agent.process import end, ending_on_crash, served
 from nodeagent.agent.workplace import Workplace, opened
+from nodeagent.certs.monitor import NAME as CERTS
 from nodeagent.engine.handover import Handover
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.controller import NAME
@@ -72,7 +74,7 @@ def _jobs(
         else:
             context = Context(place, chronicle, chronicle, NoEvents(), registry, handover, None)
             declared = by_sources(sources, place.settings.pool)
-        jobs: Mapping[str, Job] = {NAME: partial(configuration, declared=declared)}
+        jobs: Mapping[str, Job] = {NAME: partial(configuration, declared=declared), CERTS: certificates}
         loops: list[Loop] = []
         for name, job in jobs.items():
             chronicle.expect_job(name)

@@ -11,9 +11,10 @@ from typing import Final
 class Certificate:
     """One X.509 certificate (RFC 5280).
 
-    Names are in the form of RFC 4514. `sans` are "DNS:…", "IP:…", "URI:…", "email:…" in the certificate's own order,
-    `usages` the extended key usages, `signature` its hash ("" for schemes that have none of their own). `public_key`
-    and `fingerprint` are SHA-256 in hex, of the SubjectPublicKeyInfo and of the whole.
+    Names are in the form of RFC 4514, their parts (attribute, value) in the certificate's own order, as are `sans`:
+    "DNS:…", "IP:…", "URI:…", "email:…". `usages` are the extended key usages, `signature` its hash ("" for schemes that
+    have none of their own). `public_key` and `fingerprint` are SHA-256 in hex, of the SubjectPublicKeyInfo and of the
+    whole.
     """
 
     subject: str
@@ -32,6 +33,8 @@ class Certificate:
     public_key: str
     fingerprint: str
     self_issued: bool
+    subject_parts: tuple[tuple[str, str], ...]
+    issuer_parts: tuple[tuple[str, str], ...]
     der: bytes = field(repr=False)
 
     @property

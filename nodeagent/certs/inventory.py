@@ -26,7 +26,7 @@ from nodeagent.certs.trust import SignedBy
 class Entry:
     """One certificate of the node, or None where a file holds none.
 
-    `name` is kubeadm's for what kubeadm knows, `embedded` tells that it stands inside a kubeconfig. `issuer_path` is
+    `name` is kubeadm's for what kubeadm knows, `field` the place inside a kubeconfig ("user NAME"). `issuer_path` is
     the CA file that its chain leads to. `next_renewal` is None where nobody renews it; for the kubelet's own it is when
     it should have been rotated at the latest.
     """
@@ -35,7 +35,7 @@ class Entry:
     name: str
     kind: Kind
     certificate: Certificate | None
-    embedded: bool
+    field: str
     key_match: bool | None
     chain_ok: bool | None
     issuer_path: str
@@ -95,7 +95,7 @@ def _entries(specimen: Specimen, terms: Terms) -> Iterator[Entry]:
             specimen.item.name,
             kind,
             certificate=None,
-            embedded=bool(specimen.field),
+            field=specimen.field,
             key_match=None,
             chain_ok=None,
             issuer_path="",
@@ -119,7 +119,7 @@ def _entry(case: Case, of_file: tuple[Finding, ...]) -> Entry:
         case.specimen.item.name,
         case.kind,
         found,
-        bool(case.specimen.field),
+        case.specimen.field,
         case.key_match,
         case.chain_ok,
         case.issuer_path,

@@ -64,8 +64,14 @@ def _facts(found: x509.Certificate, der: bytes) -> Certificate:
         public_key=_digest(public),
         fingerprint=hashlib.sha256(der).hexdigest(),
         self_issued=found.subject == found.issuer,
+        subject_parts=_parts(found.subject),
+        issuer_parts=_parts(found.issuer),
         der=der,
     )
+
+
+def _parts(name: x509.Name) -> tuple[tuple[str, str], ...]:
+    return tuple((each.rfc4514_attribute_name, str(each.value)) for each in name)
 
 
 def _attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str:

@@ -16,6 +16,8 @@ from nodeagent.machineconfig.following import LEDGER
 from nodeagent.settings.flags import add_flags
 from nodeagent.telemetry.status import read_status
 
+_VERDICT = ("state", "cause", "reason")  # of each job
+
 
 def register(commands: Commands) -> None:
     """Add the command."""
@@ -33,12 +35,13 @@ def status_command(arguments: argparse.Namespace) -> int:
         applied = place.job.applied()
         running = place.store.is_locked("daemon.lock")
         recorded = Ledger.decode(place.store.read(LEDGER) or b"[]")
-    job: Mapping[str, Any] = (document or {}).get("jobs", {}).get("machineconfig", {})
+    jobs: Mapping[str, Mapping[str, Any]] = (document or {}).get("jobs", {}) if running else {}
+    job = jobs.get("machineconfig", {})
     view = {
         "node": settings.node_name,
         "daemon": "running" if running else "not running",
-        "state": job.get("state", "Unknown") if running else "Unknown",
-        "cause": job.get("cause", "") if running else "",
+        "state": job.get("state", "Unknown"),
+        "cause": job.get("cause", ""),
         "reason": job.get("reason", "") if running else "the daemon is not running; `nodeagent verify` looks now",
         "config": applied.config,
         "desired": job.get("desired", ""),
@@ -47,12 +50,14 @@ def status_command(arguments: argparse.Namespace) -> int:
         "pending": vars(applied.pending) if applied.pending else None,
         "drift": [drift.facts() for drift in recorded.drifts],
         "watch": job.get("watch", []),
+        "jobs": {name: {key: said.get(key, "") for key in _VERDICT} for name, said in sorted(jobs.items())},
     }
     if arguments.output == "json":
         show.emit(view)
     else:
         print("\n".join(_lines(view)))
-    healthy = view["state"] in ("Done", "Unknown") and not view["drift"] and not view["pending"]
+    states = {view["state"], *(said["state"] for said in view["jobs"].values())}
+    healthy = states <= {"Done", "Unknown"} and not view["drift"] and not view["pending"]
     return OK if healthy else PENDING
 
 
@@ -70,5 +75,8 @@ def _lines(view: Mapping[str, Any]) -> Iterator[str]:
         yield f"reboot      pending since {since:%Y-%m-%dT%H:%M:%SZ}: {view['pending']['why']}"
     for problem in view["watch"]:
         yield f"watch       {problem}"
+    for name, said in view["jobs"].items():
+        if name != "machineconfig":
+            yield f"{name:<11} {said['state']}" + (f": {said['reason']}" if said["reason"] else "")
     yield f"drift       {len(view['drift']) or 'none'}"
     yield from show.drift_lines(map(Drift.from_facts, view["drift"]), lambda _: ())

@@ -222,6 +222,17 @@ class CertsSettings:
         "",
         help="address that the node's certificates must name; empty for what kubelet flags or static pods say",
     )
+    interval: float = setting(
+        Duration(1.0, _DAY), 60.0, help="time between two looks at the files; only those that changed are read"
+    )
+    probe_interval: float = setting(
+        Duration(1.0, _DAY), 300.0, help="time between two looks at what the components of this node serve"
+    )
+    report_namespace: str = setting(
+        matching("namespace, or nothing", r"([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?"),
+        "cpaas-system",
+        help="namespace of the ConfigMap node-local-certs-NODE; empty for none",
+    )
     renew_percent: int = setting(
         Count(1, 90), 20, help="percent of its lifetime below which a certificate is due for renewal"
     )

@@ -28,15 +28,18 @@ def _without_init(package: str) -> Iterator[None]:
 
 with _without_init("prometheus_client"):
     from prometheus_client.metrics import Counter, Gauge, Histogram, Info, disable_created_metrics
+    from prometheus_client.metrics_core import GaugeMetricFamily
     from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
     from prometheus_client.process_collector import ProcessCollector
-    from prometheus_client.registry import CollectorRegistry
+    from prometheus_client.registry import Collector, CollectorRegistry
 
 __all__ = [
     "CONTENT_TYPE_LATEST",
+    "Collector",
     "CollectorRegistry",
     "Counter",
     "Gauge",
+    "GaugeMetricFamily",
     "Histogram",
     "Info",
     "ProcessCollector",

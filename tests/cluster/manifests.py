@@ -14,11 +14,16 @@ from tests.controlplane import binaries
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
-def manifests() -> list[dict[str, Any]]:
-    """All objects of the kustomization, in the order in which they are applied."""
+def manifests(overlay: str = "") -> list[dict[str, Any]]:
+    """All objects of the kustomization, or of one on top of it, in the order in which they are applied."""
     kubectl = binaries.ensured().path("kubectl")
     built = subprocess.run(
-        [kubectl, "kustomize", DEPLOY], check=True, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        [kubectl, "kustomize", DEPLOY / overlay],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
     )
     return list(yaml.safe_load_all(built.stdout))
 

@@ -95,7 +95,8 @@ class SimulatedNode:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        self.plane.admin.delete(self.path)
+        if error is None:  # a failure may have left no server, and is told better without a second
+            self.plane.admin.delete(self.path)
 
     # -- the agent ----------------------------------------------------------------------------------------------------
 
@@ -144,12 +145,12 @@ class SimulatedNode:
         return (self.base / "agent.log").read_text()
 
     def local_state(self) -> str:
-        """The state of machine configuration as the agent's status file has it; "" before there is one."""
+        """The state of machine configuration as the agent's status file has it; "" before there is any."""
         try:
             status = json.loads((self.base / "run/status.json").read_text())
         except FileNotFoundError:
             return ""
-        return str(status["jobs"]["machineconfig"]["state"])
+        return str(status["jobs"].get("machineconfig", {}).get("state", ""))
 
     # -- what the cluster says and sees -------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from tests.cluster.manifests import deploy
 _NAMESPACE = "nodeagent"
 _GROUP = "/apis/machineconfiguration.alauda.io/v1alpha1"
 _EVENTS = "/api/v1/namespaces/default/events"
+_CONFIGMAPS = f"/api/v1/namespaces/{_NAMESPACE}/configmaps"
 _OTHER_ANNOTATIONS = (nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_FOR, "example.test/owner")
 
 
@@ -57,6 +58,7 @@ def _policies_hold(scene: Scene) -> bool:
     tries: list[Callable[[], Any]] = [
         lambda: scene.agent.patch(f"{_status(scene.own)}?dryRun=All", foreign),
         lambda: scene.agent.create(f"{_EVENTS}?dryRun=All", _event(scene.other)),
+        lambda: scene.agent.create(f"{_CONFIGMAPS}?dryRun=All", _inventory("another")),
         lambda: scene.pools.patch(f"/api/v1/nodes/{scene.own}?dryRun=All", foreign),
         lambda: scene.pools.create(f"{_GROUP}/machineconfigs?dryRun=All", _machine_config("99-probe")),
     ]
@@ -214,6 +216,23 @@ def test_an_agent_cannot_change_the_event_of_another(scene: Scene) -> None:
 
 
 # -- the coordinator of pools -----------------------------------------------------------------------------------------
+
+
+def _inventory(name: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "data": {"certificates.json": "{}"}}
+
+
+def test_an_agent_tells_of_its_own_certificates_only(scene: Scene) -> None:
+    scene.agent.create(_CONFIGMAPS, _inventory(f"node-local-certs-{scene.own}"))
+    own = f"{_CONFIGMAPS}/node-local-certs-{scene.own}"
+    scene.agent.patch(own, {"data": {"certificates.json": "[]"}}, "merge")
+    assert "node-local-certs-NODE" in _denied(
+        lambda: scene.agent.create(_CONFIGMAPS, _inventory(f"node-local-certs-{scene.other}"))
+    )
+    scene.admin.create(_CONFIGMAPS, _inventory("another"))
+    _denied(lambda: scene.agent.patch(f"{_CONFIGMAPS}/another", {"data": {"stolen": "x"}}, "merge"))
+    _denied(lambda: scene.unbound.patch(own, {"data": {"certificates.json": "x"}}, "merge"))
+    _denied(lambda: scene.agent.delete(own))
 
 
 def test_the_coordinator_assigns_and_cordons_in_one_patch(scene: Scene) -> None:

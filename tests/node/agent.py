@@ -146,7 +146,7 @@ class Agent:
             document: Spec = json.loads(self.machine.read("/run/nodeagent/status.json"))
         except FileNotFoundError:
             return {}
-        job: Spec = document["jobs"]["machineconfig"]
+        job: Spec = document["jobs"].get("machineconfig", {})
         return job
 
     def until(self, holds: Callable[[Spec], object], deadline: float = _PATIENCE) -> Spec:

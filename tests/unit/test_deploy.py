@@ -107,5 +107,7 @@ def test_the_probes_ask_where_the_agent_answers() -> None:
 
 def test_the_kustomization_leaves_no_manifest_out() -> None:
     (kustomization,) = _objects("kustomization.yaml")
-    there = {str(path.relative_to(_DEPLOY)) for path in _DEPLOY.rglob("*.yaml")} - {"kustomization.yaml"}
-    assert set(kustomization["resources"]) == there
+    (overlay,) = _objects("alauda/kustomization.yaml")
+    named = {*kustomization["resources"], *(f"alauda/{each}" for each in overlay["resources"] if each != "..")}
+    there = {str(path.relative_to(_DEPLOY)) for path in _DEPLOY.rglob("*.yaml") if path.name != "kustomization.yaml"}
+    assert named == there

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from nodeagent.telemetry.http import Page
 from nodeagent.telemetry.prometheus import (
     CONTENT_TYPE_LATEST,
+    Collector,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -48,6 +49,10 @@ class Registry:
 
     def info(self, name: str, text: str) -> Info:
         return Info(name, text, registry=self._registry)
+
+    def add(self, collector: Collector) -> None:
+        """Ask `collector` too, at each scrape."""
+        self._registry.register(collector)
 
     def exposition(self) -> bytes:
         """All metrics in the OpenMetrics text format."""

@@ -63,7 +63,7 @@ ANSWERS: dict[str, Callable[[Inventory, Any], Any]] = {
     "eku": lambda found, _: list(_certificate(found).usages),
     "serial_decimal": lambda found, _: subject(found).facts()["serial"],
     "key_type": lambda found, _: _certificate(found).key_type,
-    "source": lambda found, _: "embedded" if subject(found).embedded else "file",
+    "source": lambda found, _: "embedded" if subject(found).field else "file",
     "restart": lambda found, _: list(_item(subject(found)).restart),
     "ca_count": lambda found, _: sum(entry.kind == "ca" for entry in found.entries),
     "signing_ca_serial": lambda found, _: next(

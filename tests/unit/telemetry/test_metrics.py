@@ -12,9 +12,11 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from nodeagent.certs.series import COLUMNS
 from nodeagent.telemetry.metrics.agent import AgentMetrics
 from nodeagent.telemetry.metrics.configuration import ApplyOutcome, ConfigurationMetrics, Recovery
 from nodeagent.telemetry.metrics.registry import Registry, pages
+from nodeagent.telemetry.metrics.tables import Tables
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -31,6 +33,7 @@ class Metrics:
             self.agent.expect_loop(loop)
         for job in ("machineconfig", "certs"):
             self.agent.expect_job(job)
+        Tables(self.registry, COLUMNS)
         self.configuration = ConfigurationMetrics(
             self.registry, drift_kinds=["content", "mode"], drift_actions=["alert", "ignore"]
         )

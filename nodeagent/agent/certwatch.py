@@ -1,0 +1,73 @@
+"""Certificates as a job of the daemon: follows them, and says how they are on the node and in the cluster."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from nodeagent.agent.certificates import inspected
+from nodeagent.agent.jobs import Context, Loop
+from nodeagent.certs.monitor import NAME, Audience, CertificateMonitor, Look, Pace, inventory_document
+from nodeagent.certs.series import COLUMNS, series
+from nodeagent.engine.controller import Controller
+from nodeagent.telemetry.metrics.tables import Row, Tables
+
+CONFIG_MAP: Final = "node-local-certs-"  # and the node's name
+_KEY: Final = "certificates.json"
+_MOST: Final = 1000  # certificates in the ConfigMap, which holds 1 MiB
+_WORK: Final = 600.0  # seconds that a look may take, beside the time between two: thousands of files
+_IDLE: Final = 8 * 3600.0  # seconds between two beats of the writer of the ConfigMap
+
+
+@contextmanager
+def certificates(context: Context) -> Iterator[Sequence[Loop]]:
+    """The loop, and in a cluster that of the ConfigMap."""
+    settings = context.place.settings
+    tables = Tables(context.registry, COLUMNS)
+    written, loops = _published(context)
+
+    def looked(look: Look) -> None:
+        rows = series(look.inventory, look.answers)
+        tables.show({name: [Row(*row) for row in table] for name, table in rows.items()})
+        written(look)
+
+    with inspected(settings) as inspector:
+        monitor = CertificateMonitor(
+            inspector,
+            Audience(context.reporter, context.events, looked),
+            Pace(settings.certs.interval, settings.certs.probe_interval),
+            lambda: datetime.datetime.now(datetime.UTC),
+            time.monotonic,
+            lambda: context.place.node.running,
+        )
+        loop = Controller(NAME, monitor.tick, context.watcher, random.Random())  # noqa: S311 - jitter, no secret
+        yield [Loop(loop, settings.certs.interval + _WORK), *loops]
+
+
+def _published(context: Context) -> tuple[Callable[[Look], None], Sequence[Loop]]:
+    """What writes the ConfigMap, if there is one to write, and its loop."""
+    settings, member = context.place.settings, context.membership
+    if member is None or not settings.certs.report_namespace:
+        return lambda _look: None, ()
+    from nodeagent.kube.configmaps import ConfigMapWriter  # noqa: PLC0415 - the API's client, only in a cluster
+
+    writer = ConfigMapWriter(
+        member.connection,
+        settings.certs.report_namespace,
+        CONFIG_MAP + settings.node_name,
+        "certs-configmap",
+        context.watcher,
+        random.Random(),  # noqa: S311 - jitter, no secret
+    )
+
+    def written(look: Look) -> None:
+        if member.admitted:
+            document = inventory_document(look, settings.node_name, _MOST)
+            writer.publish({_KEY: json.dumps(document, indent=1)})
+
+    return written, [Loop(writer.loop, _IDLE)]
