@@ -15,7 +15,7 @@ from nodeagent.agent.jobs import Context, Loop
 from nodeagent.certs.monitor import NAME, Audience, CertificateMonitor, Look, Pace, inventory_document
 from nodeagent.certs.series import COLUMNS, series
 from nodeagent.engine.controller import Controller
-from nodeagent.telemetry.metrics.tables import Row, Tables
+from nodeagent.telemetry.metrics.tables import Tables, rows
 
 CONFIG_MAP: Final = "node-local-certs-"  # and the node's name
 _KEY: Final = "certificates.json"
@@ -32,8 +32,7 @@ def certificates(context: Context) -> Iterator[Sequence[Loop]]:
     written, loops = _published(context)
 
     def looked(look: Look) -> None:
-        rows = series(look.inventory, look.answers)
-        tables.show({name: [Row(*row) for row in table] for name, table in rows.items()})
+        tables.show(rows(series(look.inventory, look.answers)))
         written(look)
 
     with inspected(settings) as inspector:

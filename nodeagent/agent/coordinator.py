@@ -80,6 +80,7 @@ def _worked(name: str, desk: _Desk) -> Iterator[Controller]:
     threading.Thread(target=_relay, args=(changed, loop, desk.stop), name=f"wake {name}", daemon=True).start()
     with ExitStack() as stack:
         for followed in duty.follows:
+            desk.watcher.expect_watch(followed.path.rpartition("/")[2], followed.age)
             followed.start()
             stack.callback(followed.close)
         stack.callback(election.close)  # after the loop has ended: another may lead at once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from nodeagent.telemetry.health import Beats
 from nodeagent.telemetry.metrics.agent import AgentMetrics
@@ -23,6 +24,10 @@ class LoopWatcher:
         """There is a loop that must beat every `allowance` seconds from now on."""
         self._gauges.expect_loop(loop)
         self._beats.expect(loop, allowance)
+
+    def expect_watch(self, name: str, age: Callable[[], float]) -> None:
+        """Something is watched; `age` tells the seconds since the API server was last heard of."""
+        self._gauges.expect_watch(name, age)
 
     def beat(self, name: str) -> None:
         self._beats.beat(name)

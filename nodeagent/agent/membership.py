@@ -71,6 +71,11 @@ class Cluster:
         self._policy.close()
 
     @property
+    def ages(self) -> Mapping[str, Callable[[], float]]:
+        """By watch, how to ask for the seconds since the API server was last heard of."""
+        return {"node": self._node.age, "machineconfiguration": self._policy.age}
+
+    @property
     def synced(self) -> bool:
         """Both objects have been seen, or seen not to exist."""
         return self._node.synced and self._policy.synced
@@ -134,6 +139,8 @@ class Membership:
         self.admitted = False
         self.refusal = ""
         self.cluster = Cluster(connection, name, self._seen)
+        for watch, age in self.cluster.ages.items():
+            chronicle.expect_watch(watch, age)
         self._writer = NodeWriter(connection, name, self.cluster.raw_node, _now, chronicle, chance)
         self.events = EventRecorder(connection, name, cluster.events_per_hour, _now, chronicle, chance)
         self.reporter = Announcer(chronicle, self._writer, self.events, cluster.pod)

@@ -27,7 +27,9 @@ from nodeagent.pools.controller import Coordinator
 from nodeagent.pools.plan import Rules
 from nodeagent.pools.pool import CONFIGS, CONFIGURATIONS, POOLS, Object, Pool, is_rendered
 from nodeagent.pools.rollout import Pace
+from nodeagent.pools.series import COLUMNS, series
 from nodeagent.settings import Settings
+from nodeagent.telemetry.metrics.tables import Tables, rows
 
 _GROUP: Final = "/apis/machineconfiguration.alauda.io/v1alpha1"
 _AGENTS: Final = "app.kubernetes.io/name=nodeagent,app.kubernetes.io/component=agent"
@@ -125,8 +127,11 @@ def pools(office: Office) -> Duty:
         time.time,
     )
 
+    tables = Tables(office.registry, COLUMNS)
+
     def tick() -> float:
         wanted = coordinator.tick()
+        tables.show(rows(series(cluster.pools().values() if office.leading() else ())))
         memory.give_back()
         return wanted
 

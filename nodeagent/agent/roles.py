@@ -23,6 +23,15 @@ class Follower(Protocol):
     def close(self) -> object: ...
 
     @property
+    def path(self) -> str:
+        """The collection that it belongs to, as the API has it."""
+        ...
+
+    def age(self) -> float:
+        """Seconds since the API server was last heard of; infinite before the first time."""
+        ...
+
+    @property
     def synced(self) -> bool:
         """Everything was seen once: before, what is missing cannot be told from what was not seen yet."""
         ...

@@ -38,6 +38,7 @@ class Collection(Generic[T]):
         self._objects: dict[Key, T] = {}
         self._snapshot: Mapping[Key, T] | None = None
         self._reflector = Reflector(connection, scope, self, chance, pace)
+        self.path = scope.path
         self.start = self._reflector.start
         self.close = self._reflector.close
         self.age = self._reflector.age

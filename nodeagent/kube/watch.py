@@ -31,6 +31,7 @@ class ObjectWatch:
         self._current: dict[str, Any] | None = None
         scope = Scope(path, {"fieldSelector": f"metadata.name={name}"}, cached=True)
         self._reflector = Reflector(connection, scope, self, chance, pace)
+        self.path = scope.path
         self.start = self._reflector.start
         self.close = self._reflector.close
         self.age = self._reflector.age

@@ -24,6 +24,12 @@ def test_it_serves_health_and_metrics_at_one_address(own_control_plane: ControlP
         assert health["loops"].keys() == {"pools"}
         metrics = _page(f"http://{address}/metrics")
         assert 'nodeagent_loop_failures_total{controller="pools"} 0.0' in metrics
+        assert 'nodeagent_watch_age_seconds{watch="machineconfigpools"}' in metrics
+        eventually(
+            lambda: 'nodeagent_pool_nodes{pool="worker",state="all"} 0.0' in _page(f"http://{address}/metrics"),
+            "the pool's status is there",
+            90.0,
+        )
 
 
 def _leads(plane: ControlPlane) -> bool:

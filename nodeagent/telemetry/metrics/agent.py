@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nodeagent.telemetry.metrics.registry import Registry
 
 
@@ -13,7 +15,12 @@ class AgentMetrics:
         self._success = registry.gauge(success, "When a loop last went through", "controller")
         self._failures = registry.counter("nodeagent_loop_failures", "Rounds of a loop that failed", "controller")
         self._degraded = registry.gauge("nodeagent_degraded", "1 while the node waits for an administrator")
-        self._job_degraded = registry.gauge("nodeagent_job_degraded", "1 while a job waits for an administrator", "job")
+        self._job_degraded = registry.gauge(
+            "nodeagent_job_degraded", "1 while a job waits for an administrator", "agent_job"
+        )
+        self._watch_age = registry.gauge(
+            "nodeagent_watch_age_seconds", "Time since the API server was last heard of, by what is watched", "watch"
+        )
         self._loops: set[str] = set()
         self._jobs: dict[str, bool] = {}
 
@@ -27,6 +34,10 @@ class AgentMetrics:
         """There is a job of this name, not degraded yet."""
         self._jobs.setdefault(name, False)
         self._job_degraded.labels(name)
+
+    def expect_watch(self, name: str, age: Callable[[], float]) -> None:
+        """There is a watch of this name; `age` tells the seconds, infinite before the first time."""
+        self._watch_age.labels(name).set_function(age)
 
     def succeeded(self, loop: str, when: float) -> None:
         """A loop went through at `when`, in seconds since the epoch."""

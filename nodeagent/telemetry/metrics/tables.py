@@ -20,6 +20,11 @@ class Row:
     value: float
 
 
+def rows(tables: Mapping[str, Iterable[tuple[tuple[str, ...], float]]]) -> dict[str, list[Row]]:
+    """Rows of values as domains give them: labels and value."""
+    return {name: [Row(*row) for row in table] for name, table in tables.items()}
+
+
 class Tables(Collector):
     """Gauges by name, each with its help text and labels."""
 

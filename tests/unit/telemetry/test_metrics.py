@@ -13,6 +13,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from nodeagent.certs.series import COLUMNS
+from nodeagent.pools import series as pools
 from nodeagent.telemetry.metrics.agent import AgentMetrics
 from nodeagent.telemetry.metrics.configuration import ApplyOutcome, ConfigurationMetrics, Recovery
 from nodeagent.telemetry.metrics.registry import Registry, pages
@@ -33,7 +34,7 @@ class Metrics:
             self.agent.expect_loop(loop)
         for job in ("machineconfig", "certs"):
             self.agent.expect_job(job)
-        Tables(self.registry, COLUMNS)
+        Tables(self.registry, {**COLUMNS, **pools.COLUMNS})
         self.configuration = ConfigurationMetrics(
             self.registry, drift_kinds=["content", "mode"], drift_actions=["alert", "ignore"]
         )
@@ -98,8 +99,8 @@ def test_each_event_shows(metrics: Metrics) -> None:
     assert value(metrics, "nodeagent_loop_failures_total", controller="drift") == 1
     assert value(metrics, "nodeagent_loop_failures_total", controller="machineconfig") == 0
     assert value(metrics, "nodeagent_degraded") == 1
-    assert value(metrics, "nodeagent_job_degraded", job="certs") == 1
-    assert value(metrics, "nodeagent_job_degraded", job="machineconfig") == 0
+    assert value(metrics, "nodeagent_job_degraded", agent_job="certs") == 1
+    assert value(metrics, "nodeagent_job_degraded", agent_job="machineconfig") == 0
     assert value(metrics, "nodeagent_reboot_pending") == 1
     assert value(metrics, "nodeagent_generation") == 7
     python = ".".join(map(str, sys.version_info[:3]))
@@ -113,6 +114,13 @@ def test_the_node_is_degraded_until_the_last_job_is_well(metrics: Metrics) -> No
     assert value(metrics, "nodeagent_degraded") == 1
     metrics.agent.degraded("machineconfig", False)
     assert value(metrics, "nodeagent_degraded") == 0
+
+
+def test_the_age_of_a_watch_is_asked_for_at_each_scrape(metrics: Metrics) -> None:
+    ages = iter([float("inf"), 7.5])
+    metrics.agent.expect_watch("node", lambda: next(ages))
+    assert value(metrics, "nodeagent_watch_age_seconds", watch="node") == float("inf")
+    assert value(metrics, "nodeagent_watch_age_seconds", watch="node") == 7.5
 
 
 def test_drift_that_is_gone_counts_nothing(metrics: Metrics) -> None:
