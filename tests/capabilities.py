@@ -47,6 +47,7 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
         "run scripts/build-control-plane, which tells what is missing, or name envtest's folder in KUBEBUILDER_ASSETS",
     ),
     "kube-controller-manager": (_controller_manager, "unset KUBEBUILDER_ASSETS and run scripts/build-control-plane"),
+    "prometheus": (_on_path("prometheus"), "install the package prometheus, which brings promtool too"),
     "systemd": (lambda: os.path.exists("/usr/lib/systemd/systemd"), "install the package systemd"),
 }
 

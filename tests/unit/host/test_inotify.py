@@ -346,10 +346,14 @@ def test_an_idle_watch_uses_no_processor_time(tmp_path: Path, watch: DirectoryWa
         with open(f"/proc/self/task/{thread.native_id}/status") as status:
             return sum(int(line.split()[1]) for line in status if "ctxt_switches" in line)
 
+    def during(seconds: float) -> int:
+        before = switches()
+        time.sleep(seconds)
+        return switches() - before
+
     time.sleep(_QUIET)
-    before = switches()
-    time.sleep(0.5)
-    assert switches() - before <= 2  # other events in the directories above the test's own are possible
+    # Others may be busy in the directories above the test's own for a while; who polls is never idle.
+    assert any(during(0.5) <= 2 for _ in range(40))
 
 
 def test_close_before_start_and_twice_started_watches_end(tmp_path: Path, sleeper: Sleeper) -> None:
