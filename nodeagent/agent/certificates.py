@@ -55,7 +55,12 @@ class Inspector:
 def inspected(settings: Settings) -> Iterator[Inspector]:
     """The certificates of the node that `settings` describe."""
     with Tree(settings.root) as tree:
-        yield Inspector(settings, Library(PkiReader(tree), _read_yaml), _policy(settings))
+        yield inspector_of(settings, tree)
+
+
+def inspector_of(settings: Settings, tree: Tree) -> Inspector:
+    """The same, below a tree that is open already."""
+    return Inspector(settings, Library(PkiReader(tree), read_yaml), _policy(settings))
 
 
 def _policy(settings: Settings) -> Policy:
@@ -66,7 +71,7 @@ def _policy(settings: Settings) -> Policy:
     return Policy(Rule(certs.renew_percent, datetime.timedelta(seconds=certs.renew_before)), warn, alarm, authority)
 
 
-def _read_yaml(data: bytes) -> Any:
+def read_yaml(data: bytes) -> Any:
     """The only document in `data`; ValueError where there is none, or more than one."""
     from nodeagent.machineconfig.documents import Unreadable, parse  # noqa: PLC0415 - YAML, by need
 

@@ -59,7 +59,7 @@ def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
     fetcher = Fetcher(store, settings.fetch.timeout, settings.fetch.max_bytes)
     informant = Systemd(min(_ANSWER, settings.apply.unit_timeout), run)
     node = LocalNode(tree, store, fetcher, informant)
-    effects = LocalEffects(tree, f"{store.path}/originals", systemd)
+    effects = LocalEffects(tree, f"{store.path}/originals", systemd, settings.certs.restart_timeout)
     retention = Retention(settings.generations.keep, settings.generations.max_bytes)
 
     def executor() -> Executor:

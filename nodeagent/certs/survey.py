@@ -71,6 +71,11 @@ class Survey:
     pods: StaticPods
     authorities: dict[str, tuple[Certificate, ...]] = field(default_factory=dict)
 
+    def adding(self, authority: Specimen) -> Survey:
+        """The same with one more CA file."""
+        authorities = {**self.authorities, authority.path: authority.contents.certificates}
+        return replace(self, specimens=(*self.specimens, authority), authorities=authorities)
+
     def leaf(self, path: str) -> Certificate | None:
         """The certificate that is used from the file at `path`."""
         return next((each.leaf for each in self.specimens if each.path == path), None)

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from nodeagent.cli import show
+from nodeagent.cli import certsrenew, show
 from nodeagent.cli.codes import OK, PENDING
 from nodeagent.cli.machineconfig import Commands, settings_of
 from nodeagent.settings.flags import add_flags
@@ -30,6 +30,7 @@ def register(commands: Commands) -> None:
     check.set_defaults(run=check_command)
     probe = actions.add_parser("probe", help="ask the components on this node what they serve; compare with the files")
     probe.set_defaults(run=probe_command)
+    certsrenew.register(actions)
     for each in (listing, check, probe):
         each.add_argument("-o", "--output", choices=("human", "json"), default="human", help="form of the output")
         each.add_argument("--now", type=_moment, metavar="RFC3339", help="judge as of this moment, not the clock's")

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from nodeagent.changes import units
+from nodeagent.changes import certs, units
 from nodeagent.changes.boot import RegenerateBootMenu
 from nodeagent.changes.files import FileChange
 from nodeagent.engine.plan import Change
@@ -19,16 +19,20 @@ from nodeagent.host.tree import Tree
 
 
 class LocalEffects:
-    """The effects of all changes on the node below `tree`. `deadline` bounds a boot loader tool, in seconds.
+    """The effects of all changes on the node below `tree`.
 
-    What is reversible is a change to files, what goes forward is one to units or to the boot menu.
+    `deadline` bounds a boot loader tool and `patience` a component that starts anew, in seconds. What is reversible is
+    a change to files; what goes forward is one to units or the boot menu, or waits for a component.
     """
 
-    def __init__(self, tree: Tree, originals: str, systemd: Systemd, deadline: float = 300.0) -> None:
+    def __init__(
+        self, tree: Tree, originals: str, systemd: Systemd, patience: float = 180.0, deadline: float = 300.0
+    ) -> None:
         self._files = FileEffects(tree, originals)
         self._root = tree
         self._originals = originals
         self._systemd = systemd
+        self._patience = patience
         self._deadline = deadline
 
     def check(self, changes: Sequence[Change]) -> None:
@@ -54,17 +58,32 @@ class LocalEffects:
         self._files.settle()
 
     def perform(self, changes: Sequence[Change]) -> None:
-        """Make forward changes, the boot menu first, then those of units in one go; they may be made again."""
+        """Make forward changes: the boot menu, then those of units in one go, then what is waited for.
+
+        They may be made again.
+        """
         menus = [change for change in changes if isinstance(change, RegenerateBootMenu)]
+        waits = [change for change in changes if isinstance(change, certs.Await)]
         for menu in menus:
             self._regenerate(menu)
-        self._systemd.carry_out(cast("units.UnitChange", change) for change in changes if change not in menus)
+        rest = [change for change in changes if change not in menus and change not in waits]
+        if rest:
+            self._systemd.carry_out(cast("units.UnitChange", change) for change in rest)
+        if waits:
+            self._wait(waits)
+
+    def _wait(self, waits: Sequence[certs.Await]) -> None:
+        from nodeagent.host.components import Components  # noqa: PLC0415 - ssl and cryptography, by need
+
+        components = Components(self._patience)
+        for wait in waits:
+            components.carry_out(wait)
 
     def decode(self, facts: Mapping[str, Any]) -> Change:
         """The forward change that the journal describes."""
         if facts["change"] == "RegenerateBootMenu":
             return RegenerateBootMenu.from_facts(facts)
-        return units.from_facts(facts)
+        return certs.from_facts(facts) or units.from_facts(facts)
 
     def _regenerate(self, change: RegenerateBootMenu) -> None:
         command = [*(("chroot", self._root.root) if self._root.root != "/" else ()), *change.command]

@@ -248,6 +248,17 @@ class CertsSettings:
     ca_warn_before: float = setting(
         Duration(0.0, 3650 * _DAY), 365 * _DAY, help="time left below which a CA is reported"
     )
+    restart_timeout: float = setting(
+        Duration(1.0, 3600.0),
+        180.0,
+        help="how long a component of the control plane may take to come back before a renewal is undone",
+    )
+    lifetime: float = setting(
+        Duration(0.0, 3650 * _DAY), 0.0, help="validity of renewed certificates; 0 keeps each certificate's own"
+    )
+    keep_replaced: float = setting(
+        Duration(0.0, 3650 * _DAY), 7 * _DAY, help="time for which copies of replaced certificates and keys are kept"
+    )
     probe_timeout: float = setting(
         Duration(0.1, 60.0), 5.0, help="how long a TLS handshake with a local component may take"
     )

@@ -23,7 +23,7 @@ from tests.unit.certs.scratch import Scratch
 
 CASES: list[dict[str, Any]] = json.loads((Path(vectors.__file__).parent / "certs.json").read_text())["cases"]
 EXTRA = "/etc/extra"
-LATER = {"renewed", "uses_ca_key"}  # what a renewal makes of it
+LATER = {"renewed", "uses_ca_key"}  # what a renewal makes of it: tests/unit/agent/test_rotation.py
 STATED = {"crash", "state_at"}  # judged below, or by getting there at all
 
 

@@ -1,0 +1,175 @@
+"""Renews certificates of one node: decides, makes the pairs, has the engine swap them, waits until they are in use."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from nodeagent.agent.certificates import Inspector, read_yaml
+from nodeagent.agent.workplace import Workplace
+from nodeagent.certs import staged, swap
+from nodeagent.certs.catalog import KUBELET_SELF_SIGNED, Item, Kind, Manager
+from nodeagent.certs.contents import contents
+from nodeagent.certs.facts import Certificate, Contents
+from nodeagent.certs.node import FILE_LIMIT
+from nodeagent.certs.renewal import Renewal, Wanted, manifests_of, propose, restarted
+from nodeagent.certs.served import targets
+from nodeagent.certs.survey import Specimen, Survey
+from nodeagent.certs.swap import Aftermath, Component, Disk, Renewed, Served
+from nodeagent.changes.units import RestartUnit
+from nodeagent.engine.executor import Outcome, Progress
+from nodeagent.engine.plan import Change, Plan
+from nodeagent.errors import Broken, Problem, Rejected
+from nodeagent.host.pki import PkiReader
+from nodeagent.observed.certificates import Standing
+
+_HEALTH: Final = {"kube-apiserver": "/livez"}
+_KUBELET: Final = "kubelet.service"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What is to be renewed, and what was seen when that was decided."""
+
+    survey: Survey
+    renewals: tuple[Renewal, ...]
+    now: datetime.datetime
+
+
+class Rotation:
+    """The renewals of the node `place`, as `inspector` sees it. Whoever renews holds the store's lock."""
+
+    def __init__(self, place: Workplace, inspector: Inspector) -> None:
+        self._place = place
+        self._inspector = inspector
+        self._files = PkiReader(place.tree)
+
+    def propose(self, wanted: Wanted, now: datetime.datetime) -> Proposal:
+        """What would be renewed; Rejected with every reason if that cannot be done."""
+        survey = self._surveyed(wanted)
+        return Proposal(survey, propose(survey, self._inspector.inventory(survey, now), wanted, now), now)
+
+    def _surveyed(self, wanted: Wanted) -> Survey:
+        """What is on the node, and the CA that was named by hand."""
+        survey = self._inspector.survey()
+        if not wanted.ca_certificate or survey.authority(wanted.ca_certificate) is not None:
+            return survey
+        library = self._inspector.library
+        file, found = library.contents(wanted.ca_certificate)
+        key_file, keys = library.contents(wanted.ca_key) if wanted.ca_key else (None, Contents())
+        item = Item("ca by hand", wanted.ca_certificate, Kind.CA, wanted.ca_key, manager=Manager.NOBODY)
+        return survey.adding(Specimen(item, file, found, keys, key_file))
+
+    def renew(self, proposal: Proposal, progress: Callable[[Progress], None]) -> Outcome:
+        """Renew; the outcome is UNDONE, with the reason, if a component did not take the new certificates up.
+
+        Rejected, with nothing touched, if a new certificate would not serve everybody whom the old one serves.
+        """
+        outcome = self._place.job.apply(self._plan(proposal), progress)
+        self._forget(proposal.now)
+        return outcome
+
+    def _plan(self, proposal: Proposal) -> Plan:
+        renewed = tuple(self._issued(each, proposal.now) for each in proposal.renewals)
+        self._verify(renewed, proposal)
+        aftermath = self._aftermath(proposal)
+        paths = [path for each in renewed for path in (each.renewal.path, each.renewal.key_path) if path]
+        paths += [each.manifest for each in aftermath.components]
+        real = [self._target(path) or path for path in paths]
+        state_dir = self._place.store.path
+        states = self._place.node.states([*real, f"{state_dir}/{swap.REPLACED}"])
+        disk = Disk(states, self._read, self._target)
+        return swap.plan(renewed, disk, aftermath, read_yaml, state_dir, f"{proposal.now:%Y%m%dT%H%M%SZ}")
+
+    def _issued(self, renewal: Renewal, now: datetime.datetime) -> Renewed:
+        from nodeagent.certs import issue  # noqa: PLC0415 - cryptography, by need
+
+        authority = None
+        if renewal.signer is not None:
+            authority = issue.Authority(renewal.signer.der, self._read(renewal.authority_key))
+        old_key = self._read(renewal.key_path) if renewal.key_path else self._read(renewal.path)
+        try:
+            issued = issue.issue(renewal.current.der, old_key, authority, now, renewal.ends)
+        except ValueError as error:
+            raise Rejected([Problem(renewal.name, renewal.authority_key or renewal.path, str(error))]) from None
+        return Renewed(renewal, issued, contents(issued.certificate).certificates[0].fingerprint)
+
+    def _verify(self, renewed: Iterable[Renewed], proposal: Proposal) -> None:
+        """Hold what was issued against what is in place, before anything is touched."""
+        problems = []
+        for each in renewed:
+            renewal, issued = each.renewal, contents(each.issued.certificate)
+            anchors = self._anchors(renewal, proposal.survey) or issued.certificates
+            verdict = staged.compare(
+                renewal.current,
+                issued,
+                contents(each.issued.key),
+                anchors,
+                self._inspector.library.signed_by,
+                proposal.now,
+            )
+            if renewal.signer is None:  # nobody checks who has signed it
+                continue
+            problems += [Problem(renewal.name, renewal.path, text) for text in verdict.problems]
+        if problems:
+            raise Rejected(problems)
+
+    def _anchors(self, renewal: Renewal, survey: Survey) -> Sequence[Certificate]:
+        """The CAs by which its consumers check it."""
+        specimen = next(each for each in survey.specimens if each.path == renewal.path)
+        return survey.authorities.get(specimen.item.authority) or survey.authorities.get(renewal.authority, ())
+
+    # -- what follows -------------------------------------------------------------------------------------------------
+
+    def _aftermath(self, proposal: Proposal) -> Aftermath:
+        """What has to come about on a running node; of a mere directory nothing is expected."""
+        if not self._place.node.running:
+            return Aftermath()
+        survey, paths = proposal.survey, {each.path for each in proposal.renewals}
+        served = [
+            Served(each.component, each.endpoint.address, each.endpoint.port, each.path)
+            for each in targets(survey)
+            if each.path in paths and each.component != "kubelet"
+        ]
+        also: tuple[Change, ...] = (RestartUnit(_KUBELET),) if KUBELET_SELF_SIGNED in paths else ()
+        return Aftermath(tuple(served), tuple(self._components(proposal)), also)
+
+    def _components(self, proposal: Proposal) -> Iterable[Component]:
+        pods = restarted(proposal.renewals)
+        if not pods:
+            return
+        began = self._began(proposal.survey)
+        for pod, manifest in sorted(manifests_of(pods, proposal.survey).items()):
+            where = next((each.endpoint for each in targets(proposal.survey) if each.component == pod), None)
+            if where is None:
+                raise Broken(f"{manifest}: does not tell where {pod} listens, so its restart could not be seen")
+            yield Component(pod, manifest, where.address, where.port, _HEALTH.get(pod, "/healthz"), began.get(pod, 0))
+
+    def _began(self, survey: Survey) -> Mapping[str, int]:
+        """When each component started, by the certificate that it made for itself then."""
+        from nodeagent.host.components import started  # noqa: PLC0415 - by need
+        from nodeagent.host.probe import TlsProbe  # noqa: PLC0415 - ssl, by need
+
+        probe = TlsProbe(self._place.settings.certs.probe_timeout)
+        loopbacks = [each for each in targets(survey) if each.is_loopback]
+        return {each.component: started(probe.served(each.endpoint).der) for each in loopbacks}
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def _read(self, path: str) -> bytes:
+        file, data = self._files.read(path, FILE_LIMIT)
+        if file.standing is not Standing.FILE:
+            raise Rejected([Problem(path, "", file.problem or "is not there")])
+        return data
+
+    def _target(self, path: str) -> str:
+        return self._files.look(path).target
+
+    def _forget(self, now: datetime.datetime) -> None:
+        """Drop copies of what was replaced once nobody will want them back."""
+        oldest = now - datetime.timedelta(seconds=self._place.settings.certs.keep_replaced)
+        for name, _ in self._place.store.names(swap.REPLACED):
+            if name < f"{oldest:%Y%m%dT%H%M%SZ}":
+                self._place.store.remove(f"{swap.REPLACED}/{name}")

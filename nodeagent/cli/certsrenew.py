@@ -1,0 +1,126 @@
+"""`certs plan`, `certs renew`: which certificates would be renewed, and doing it."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from typing import TYPE_CHECKING, Any
+
+from nodeagent import agent
+from nodeagent.cli import show
+from nodeagent.cli.codes import ERROR, OK, PENDING
+from nodeagent.cli.machineconfig import Commands, settings_of
+from nodeagent.cli.progress import watcher
+from nodeagent.errors import Broken
+from nodeagent.settings.flags import add_flags
+
+if TYPE_CHECKING:  # cryptography and what looks at certificates are loaded by these commands alone
+    from nodeagent.agent.rotation import Proposal, Rotation
+    from nodeagent.certs.renewal import Wanted
+    from nodeagent.engine.executor import Outcome
+    from nodeagent.settings import Settings
+
+_SETTINGS = ("root", "state_dir", "node_name", "certs.paths", "certs.role", "certs.node_ip", "certs.lifetime")
+_LONGEST_DAYS = 36500
+
+
+def register(actions: Commands) -> None:
+    """Add the commands to the group `certs`."""
+    plan = actions.add_parser("plan", help="show which certificates would be renewed: by name, all, or what is due")
+    plan.set_defaults(run=plan_command)
+    renew = actions.add_parser(
+        "renew",
+        help="renew certificates: by name, all, or what is due",
+        description="Swaps all files as one journalled change and restarts what reads them only when it starts. "
+        "Where a component does not come back healthy, everything is put back.",
+    )
+    renew.set_defaults(run=renew_command)
+    for each in (plan, renew):
+        each.add_argument("name", nargs="*", metavar="NAME", help="a name of `certs list`, such as apiserver")
+        each.add_argument("--all", action="store_true", help="everything that is this agent's task, due or not")
+        each.add_argument("--days", type=_days, metavar="N", help="validity in days; its own without it")
+        each.add_argument("--ca-cert", metavar="PATH", default="", help="CA to sign with, instead of the node's own")
+        each.add_argument("--ca-key", metavar="PATH", default="", help="the private key of that CA")
+        each.add_argument("-o", "--output", choices=("human", "json"), default="human", help="form of the output")
+        add_flags(each, *_SETTINGS, *(("certs.restart_timeout", "apply.lock_timeout") if each is renew else ()))
+
+
+def _days(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= _LONGEST_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days between 1 and {_LONGEST_DAYS}")
+    return int(text)
+
+
+def _wanted(arguments: argparse.Namespace, settings: Settings) -> Wanted:
+    from nodeagent.certs.renewal import Wanted  # noqa: PLC0415 - by need, as said above
+
+    if bool(arguments.ca_cert) != bool(arguments.ca_key):
+        raise Broken("--ca-cert and --ca-key belong together: name both, or neither")
+    seconds = settings.certs.lifetime if arguments.days is None else arguments.days * 86400
+    lifetime = datetime.timedelta(seconds=seconds) if seconds else None
+    return Wanted(tuple(arguments.name), arguments.all, lifetime, arguments.ca_cert, arguments.ca_key)
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    """Show what would be renewed; 3 if there is something."""
+    settings = settings_of(arguments)
+    with agent.opened(settings) as place:
+        proposal = _rotation(place, settings).propose(_wanted(arguments, settings), _now())
+    if arguments.output == "json":
+        show.emit(_document(proposal))
+    else:
+        _tell(proposal)
+    return PENDING if proposal.renewals else OK
+
+
+def renew_command(arguments: argparse.Namespace) -> int:
+    """Renew, and say what happened."""
+    settings = settings_of(arguments)
+    with agent.opened(settings) as place, place.store.locked(settings.apply.lock_timeout):
+        for recovered in place.job.recover():
+            print(f"an interrupted change was {recovered.result}", file=sys.stderr)
+        rotation = _rotation(place, settings)
+        proposal = rotation.propose(_wanted(arguments, settings), _now())
+        if arguments.output == "human":
+            _tell(proposal)
+        outcome = rotation.renew(proposal, watcher()) if proposal.renewals else None
+    return _ended(arguments.output, proposal, outcome)
+
+
+def _rotation(place: agent.Workplace, settings: Settings) -> Rotation:
+    from nodeagent.agent.certificates import inspector_of  # noqa: PLC0415 - by need, as said above
+    from nodeagent.agent.rotation import Rotation  # noqa: PLC0415
+
+    return Rotation(place, inspector_of(settings, place.tree))
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _document(proposal: Proposal) -> dict[str, Any]:
+    return {"renewals": [each.facts() for each in proposal.renewals]}
+
+
+def _tell(proposal: Proposal) -> None:
+    for each in proposal.renewals:
+        print(each.describe())
+        for pod in each.restart:
+            print(f"  restart {pod}, which reads it only when it starts")
+    if not proposal.renewals:
+        print("nothing is due")
+
+
+def _ended(output: str, proposal: Proposal, outcome: Outcome | None) -> int:
+    from nodeagent.engine.executor import Result  # noqa: PLC0415 - by need
+
+    result = outcome.result if outcome is not None else Result.UNCHANGED
+    why = outcome.why if outcome is not None else ""
+    if output == "json":
+        show.emit(_document(proposal) | {"result": str(result), "why": why})
+    elif result is Result.UNDONE:
+        print(f"nodeagent: {why}; everything is as it was before", file=sys.stderr)
+    elif proposal.renewals:
+        print(f"{show.counted(len(proposal.renewals), 'certificate')} renewed")
+    return ERROR if result is Result.UNDONE else OK
