@@ -149,7 +149,7 @@ def apply_intent(arguments: argparse.Namespace, settings: Settings, intent: Inte
             print(f"an interrupted change was {outcome.result}{_because(outcome)}", file=sys.stderr)
         wait = intent.force or not settings.reboot.allow
         proposal = place.job.propose(replace(intent, wait=wait))
-        _agreed(proposal, getattr(arguments, "plan", None))
+        agreed(proposal, getattr(arguments, "plan", None))
         outcome = place.job.apply(proposal.plan, watcher())
         if outcome.result is Result.APPLIED:
             baseline.refresh(place.node, place.store, place.job.applied())
@@ -161,7 +161,7 @@ def apply_intent(arguments: argparse.Namespace, settings: Settings, intent: Inte
     return OK
 
 
-def _agreed(proposal: Proposal, fingerprint: str | None) -> None:
+def agreed(proposal: Proposal, fingerprint: str | None) -> None:
     """Rejected unless the plan is the one that was agreed to."""
     actual = proposal.plan.fingerprint
     if fingerprint is not None and fingerprint != actual:

@@ -80,8 +80,8 @@ def plan_lines(proposal: Proposal, read: diff.Read, *, with_diffs: bool) -> Iter
     yield f"{proposal.applied.config}: {counted(len(plan.steps), 'change')}"
     for change in plan.steps:
         yield from _change_lines(change, proposal, read, with_diffs)
-    named = ", ".join(map(action_words, proposal.actions))
-    yield f"actions by the disruption policy: {named}"
+    if proposal.actions:
+        yield f"actions by the disruption policy: {', '.join(map(action_words, proposal.actions))}"
     yield f"fingerprint {plan.fingerprint}"
 
 

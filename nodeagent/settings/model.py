@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from nodeagent.settings.addresses import Address, Listen
 from nodeagent.settings.globs import Globs
 from nodeagent.settings.kinds import ABSOLUTE_PATH, HostPath, Kind, Switch, matching, one_of
+from nodeagent.settings.networks import IpAddresses
 from nodeagent.settings.quantities import Count, Duration, Size
 from nodeagent.settings.rules import DriftPolicy, DriftRule
 
@@ -24,6 +25,7 @@ V = TypeVar("V")
 _DAY = 86400.0
 _MIB = 1 << 20
 _GIB = 1 << 30
+_IP_ADDRESS = r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)?"
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,7 @@ class CertsSettings:
         one_of("auto", "control-plane", "worker"), "auto", help="what this node is; auto tells by the files on it"
     )
     node_ip: str = setting(
-        matching("IP address, or nothing", r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)?"),
+        matching("IP address, or nothing", _IP_ADDRESS),
         "",
         help="address that the node's certificates must name; empty for what kubelet flags or static pods say",
     )
@@ -277,6 +279,22 @@ class VipSettings:
     timeout: float = setting(Duration(0.05, 60.0), 1.0, help="how long the local API server may take to answer")
     fall: int = setting(Count(1, 1000), 2, help="failed looks in a row before a check counts as failed")
     rise: int = setting(Count(1, 1000), 20, help="good looks in a row before a failed check counts as healthy again")
+    addresses: tuple[str, ...] = setting(
+        IpAddresses(prefixed=True), (), help="VIPs that `vip configure` sets up, with prefix lengths"
+    )
+    interface: str = setting(
+        matching("interface name, or nothing", r"[A-Za-z0-9_.:-]{0,15}"), "", help="interface that the VIP is put on"
+    )
+    router_id: int = setting(Count(1, 255), 51, help="VRID, the same on all nodes that share the VIP")
+    priority: int = setting(Count(1, 254), 100, help="priority of this node when it is well; 1 to 254")
+    advert_interval: float = setting(Duration(0.01, 40.0), 0.3, help="time between two adverts, the same on all nodes")
+    preempt: bool = setting(
+        Switch(), True, help="take the VIP back from a node of lower priority", negation="--no-vip-preempt"
+    )
+    source: str = setting(
+        matching("IP address, or nothing", _IP_ADDRESS), "", help="address adverts come from; empty for the interface's"
+    )
+    peers: tuple[str, ...] = setting(IpAddresses(), (), help="addresses of the other nodes that may have the VIP")
 
 
 @dataclass(frozen=True)

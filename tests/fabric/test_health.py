@@ -19,7 +19,7 @@ from tests.fabric.agent import agent
 from tests.fabric.apiserver import api_server
 from tests.fabric.network import Router, config, others, until
 
-_GUARD = os.path.join(os.path.dirname(__file__), "../../packaging/keepalived/vip-guard")
+_GUARD = os.path.join(os.path.dirname(__file__), "../../nodeagent/vip/vip-guard")
 
 
 def _now() -> int:
