@@ -9,7 +9,7 @@ from importlib import import_module
 
 from nodeagent.cli.machineconfig import Commands
 from nodeagent.settings.flags import add_flags
-from nodeagent.settings.model import VipSettings
+from nodeagent.settings.vip import VipSettings
 
 _NODE_SETTINGS = ("root", "state_dir", "run_dir", "node_name", "apply.lock_timeout", "apply.unit_timeout")
 

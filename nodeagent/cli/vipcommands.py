@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from nodeagent.cli import show
 from nodeagent.cli.codes import OK, PENDING
 from nodeagent.cli.machineconfig import settings_of
-from nodeagent.host.livez import PORT, ApiServer
+from nodeagent.host.livez import PORT, HealthServer
 from nodeagent.host.trackfile import TRACK, TrackFile
 from nodeagent.host.vrrp import VrrpHost
 from nodeagent.settings import Settings
@@ -54,7 +55,8 @@ def drain_command(arguments: argparse.Namespace) -> int:
 
     def well(peer: str) -> bool:
         """The API server of a peer could take the traffic."""
-        return not ApiServer(peer, port, _PEER_TIMEOUT).complaint("/readyz")
+        with closing(HealthServer(peer, port, _PEER_TIMEOUT)) as server:
+            return not server.complaint("/readyz")
 
     run_dir = settings.run_dir
     with VrrpHost() as host:

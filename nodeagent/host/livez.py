@@ -1,8 +1,9 @@
-"""Asks an API server how it is: the local one, or a peer's before the VIP is handed to it.
+"""Asks a component over HTTP how it is: the local API server, an etcd member, a peer before the VIP is handed to it.
 
-Invariant: one request ends by its deadline as a whole, carries no credentials and follows nothing. The certificate is
+Invariant: one question ends by its deadline as a whole, carries no credentials and follows nothing. The certificate is
 not verified: what is asked is whether somebody answers at all, and a certificate that has expired is the certificate
-job's to tell.
+job's to tell. A connection is kept for a few questions, since a handshake costs both sides more than all else, and made
+anew now and then, so that a server that takes no more connections does not seem well.
 """
 
 from __future__ import annotations
@@ -17,59 +18,137 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PORT = 6443  # --secure-port of kube-apiserver, unless somebody sets another
+ALIVE = frozenset({200, 401, 403})  # without anonymous access an API server answers all the same
 
-_READ = 4096  # bytes of an answer; its first line is all that counts
-_ALIVE = (200, 401, 403)  # without anonymous access the server answers all the same
+_LIMIT = 1 << 16  # bytes of an answer
+_KEPT = 5.0  # seconds that a connection serves
 
 
-class ApiServer:
-    """The server at a numeric `address` and `port`; each question may take `timeout` seconds."""
+class HealthServer:
+    """The server at a numeric `address` and `port`; each question may take `timeout` seconds. For one thread."""
 
-    def __init__(self, address: str, port: int, timeout: float) -> None:
+    def __init__(self, address: str, port: int, timeout: float, *, tls: bool = True) -> None:
         self._where = (address, port)
         self._timeout = timeout
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.check_hostname = False
-        self._context.verify_mode = ssl.CERT_NONE
+        self._context = _unverified() if tls else None
+        self._link: socket.socket | None = None
+        self._made = 0.0
 
-    def complaint(self, path: str) -> str:
+    def close(self) -> None:
+        """Let go of the connection; another question makes a new one."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def complaint(self, path: str, well: frozenset[int] = ALIVE) -> str:
         """Why `path` ("/livez?exclude=etcd") does not answer that all is well; "" if it does."""
         try:
-            status = self._status(path, time.monotonic() + self._timeout)
+            status = self._asked(path, time.monotonic() + self._timeout)
         except TimeoutError:
             return f"no answer within {self._timeout:g} s"
         except ssl.SSLError as error:
             return f"no TLS: {error.reason or 'the connection was closed'}"
         except OSError as error:
             return error.strerror or "the connection was closed"
-        return "" if status in _ALIVE else f"answers {status or 'no HTTP'}"
+        return "" if status in well else f"answers {status or 'no HTTP'}"
 
-    def _status(self, path: str, until: float) -> int:
-        with socket.create_connection(self._where, max(0.001, until - time.monotonic())) as plain:
-            wrapped = self._context.wrap_socket(plain, do_handshake_on_connect=False)
-            with wrapped:
-                wrapped.setblocking(False)
-                _within(wrapped, until, wrapped.do_handshake)
-                question = f"GET {path} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: nodeagent\r\n\r\n".encode()
-                _within(wrapped, until, lambda: wrapped.sendall(question))
-                return _code(_within(wrapped, until, lambda: wrapped.recv(_READ)))
+    def _asked(self, path: str, until: float) -> int:
+        if self._link is not None and time.monotonic() - self._made < _KEPT:
+            try:
+                return self._exchange(self._link, path, until)
+            except TimeoutError:
+                raise
+            except OSError:  # the other side may have closed it meanwhile: a new one will tell
+                pass
+        self.close()
+        self._link = self._connected(until)
+        self._made = time.monotonic()
+        return self._exchange(self._link, path, until)
+
+    def _connected(self, until: float) -> socket.socket:
+        link = socket.create_connection(self._where, max(0.001, until - time.monotonic()))
+        try:
+            if self._context is None:
+                link.setblocking(False)
+                return link
+            wrapped = self._context.wrap_socket(link, do_handshake_on_connect=False)
+        except OSError:
+            link.close()
+            raise
+        try:
+            wrapped.setblocking(False)
+            _within(wrapped, until, wrapped.do_handshake)
+        except OSError:
+            wrapped.close()
+            raise
+        return wrapped
+
+    def _exchange(self, link: socket.socket, path: str, until: float) -> int:
+        """The status of the answer; the connection is closed unless the answer was read to its end."""
+        question = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: nodeagent\r\n\r\n".encode()
+        try:
+            _within(link, until, lambda: link.sendall(question))
+            status, whole = _read(link, until)
+        except OSError:
+            self.close()
+            raise
+        if not whole:
+            self.close()
+        return status
 
 
-def _within(wrapped: ssl.SSLSocket, until: float, step: Callable[[], T]) -> T:
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _read(link: socket.socket, until: float) -> tuple[int, bool]:
+    """Status of an answer, and whether nothing of it is left to come (RFC 9112, sections 4 and 6)."""
+    data = b""
+    while b"\r\n\r\n" not in data and len(data) < _LIMIT:
+        more = _within(link, until, lambda: link.recv(_LIMIT))
+        if not more:
+            if not data:
+                raise ConnectionResetError
+            return _code(data), False
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = _length(head)
+    while len(body) < length <= _LIMIT:
+        more = _within(link, until, lambda: link.recv(_LIMIT))
+        if not more:
+            return _code(head), False
+        body += more
+    stays = head.startswith(b"HTTP/1.1") and b"\r\nconnection: close" not in head.lower()
+    return _code(head), len(body) == length and stays
+
+
+def _length(head: bytes) -> int:
+    """Content-Length; more than any answer may have where that is not said."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and value.strip().isdigit():
+            return int(value)
+    return _LIMIT + 1
+
+
+def _within(link: socket.socket, until: float, step: Callable[[], T]) -> T:
     """The result of `step`, tried again whenever the socket is ready; TimeoutError at `until`."""
     while True:
         try:
             return step()
-        except ssl.SSLWantReadError:
-            _wait(wrapped, select.POLLIN, until)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            _wait(link, select.POLLIN, until)
         except ssl.SSLWantWriteError:
-            _wait(wrapped, select.POLLOUT, until)
+            _wait(link, select.POLLOUT, until)
 
 
-def _wait(wrapped: ssl.SSLSocket, events: int, until: float) -> None:
+def _wait(link: socket.socket, events: int, until: float) -> None:
     left = until - time.monotonic()
     poll = select.poll()
-    poll.register(wrapped, events)
+    poll.register(link, events)
     if left <= 0 or not poll.poll(left * 1000):
         raise TimeoutError
 

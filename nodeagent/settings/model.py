@@ -11,48 +11,19 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from nodeagent.settings.addresses import Address, Listen
 from nodeagent.settings.globs import Globs
 from nodeagent.settings.kinds import ABSOLUTE_PATH, HostPath, Kind, Switch, matching, one_of
-from nodeagent.settings.networks import IpAddresses
 from nodeagent.settings.quantities import Count, Duration, Size
+from nodeagent.settings.record import IP_ADDRESS, Record, setting
 from nodeagent.settings.rules import DriftPolicy, DriftRule
-
-V = TypeVar("V")
+from nodeagent.settings.vip import VipSettings
 
 _DAY = 86400.0
 _MIB = 1 << 20
 _GIB = 1 << 30
-_IP_ADDRESS = r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)?"
-
-
-@dataclass(frozen=True)
-class _Record:
-    kind: Kind[Any]
-    help: str
-    default: Callable[[], Any]
-    default_text: str
-    negation: str
-
-
-def setting(
-    kind: Kind[V],
-    default: V | Callable[[], V],
-    *,
-    help: str,  # noqa: A002 - the word that argparse and everybody else uses
-    default_text: str = "",
-    negation: str = "",
-) -> V:
-    """One field. A `default` that is only known on the node is a callable and described by `default_text`.
-
-    `negation` is the flag that turns a Switch off; the field's own flag turns it on.
-    """
-    factory: Callable[[], V] = default if callable(default) else lambda: default
-    record = _Record(kind, help, factory, default_text or kind.show(factory()), negation)
-    specifier: V = dataclasses.field(default_factory=factory, metadata={"record": record})
-    return specifier
 
 
 @dataclass(frozen=True)
@@ -220,7 +191,7 @@ class CertsSettings:
         one_of("auto", "control-plane", "worker"), "auto", help="what this node is; auto tells by the files on it"
     )
     node_ip: str = setting(
-        matching("IP address, or nothing", _IP_ADDRESS),
+        matching("IP address, or nothing", IP_ADDRESS),
         "",
         help="address that the node's certificates must name; empty for what kubelet flags or static pods say",
     )
@@ -264,37 +235,6 @@ class CertsSettings:
     probe_timeout: float = setting(
         Duration(0.1, 60.0), 5.0, help="how long a TLS handshake with a local component may take"
     )
-
-
-@dataclass(frozen=True)
-class VipSettings:
-    """How this node's health moves the VIP. Times in seconds."""
-
-    endpoint: Address | None = setting(  # noqa: RUF009 - a field specifier
-        Listen(loopback_only=True),
-        Address("127.0.0.1", 6443),
-        help="loopback address of the local API server; empty for none",
-    )
-    interval: float = setting(Duration(0.05, 60.0), 0.25, help="time between two looks at this node's health")
-    timeout: float = setting(Duration(0.05, 60.0), 1.0, help="how long the local API server may take to answer")
-    fall: int = setting(Count(1, 1000), 2, help="failed looks in a row before a check counts as failed")
-    rise: int = setting(Count(1, 1000), 20, help="good looks in a row before a failed check counts as healthy again")
-    addresses: tuple[str, ...] = setting(
-        IpAddresses(prefixed=True), (), help="VIPs that `vip configure` sets up, with prefix lengths"
-    )
-    interface: str = setting(
-        matching("interface name, or nothing", r"[A-Za-z0-9_.:-]{0,15}"), "", help="interface that the VIP is put on"
-    )
-    router_id: int = setting(Count(1, 255), 51, help="VRID, the same on all nodes that share the VIP")
-    priority: int = setting(Count(1, 254), 100, help="priority of this node when it is well; 1 to 254")
-    advert_interval: float = setting(Duration(0.01, 40.0), 0.3, help="time between two adverts, the same on all nodes")
-    preempt: bool = setting(
-        Switch(), True, help="take the VIP back from a node of lower priority", negation="--no-vip-preempt"
-    )
-    source: str = setting(
-        matching("IP address, or nothing", _IP_ADDRESS), "", help="address adverts come from; empty for the interface's"
-    )
-    peers: tuple[str, ...] = setting(IpAddresses(), (), help="addresses of the other nodes that may have the VIP")
 
 
 @dataclass(frozen=True)
@@ -343,7 +283,7 @@ class Settings:
     cluster: ClusterSettings = ClusterSettings()
     coordinator: CoordinatorSettings = CoordinatorSettings()
     certs: CertsSettings = CertsSettings()
-    vip: VipSettings = VipSettings()
+    vip: VipSettings = VipSettings()  # noqa: RUF009 - it is frozen
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 
@@ -384,7 +324,7 @@ def _sections() -> Iterator[tuple[str, type]]:
 
 def _fields_of(section: str, record_class: type) -> Iterator[Field]:
     for field in dataclasses.fields(record_class):
-        record: _Record | None = field.metadata.get("record")
+        record: Record | None = field.metadata.get("record")
         if record is not None:
             key = f"{section}.{field.name}" if section else field.name
             yield Field(key, record.kind, record.help, record.default, record.default_text, record.negation)

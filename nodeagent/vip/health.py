@@ -47,10 +47,12 @@ class Look:
 class Check:
     """A rule and what its looks have led to: `failed` is None until enough of them agree for the first time.
 
-    `run` counts the last looks that agree with each other, `well` is what they say.
+    `run` counts the last looks that agree with each other, `well` is what they say. A `careful` one asks for as many
+    good looks at first as after a failure: nobody knows what was before.
     """
 
     rule: Rule
+    careful: bool = False
     failed: bool | None = None
     well: bool | None = None
     run: int = 0
@@ -59,7 +61,8 @@ class Check:
     def after(self, look: Look) -> Check:
         """The check after one more look."""
         run = self.run + 1 if look.well is self.well else 1
-        needed = self.rule.rise if self.failed and look.well else self.rule.fall
+        rising = look.well and (self.careful if self.failed is None else self.failed)
+        needed = self.rule.rise if rising else self.rule.fall
         failed = not look.well if run >= needed else self.failed
         detail = look.detail or (self.detail if failed else "")
         return replace(self, failed=failed, well=look.well, run=run, detail=detail)
@@ -75,9 +78,9 @@ class Health:
     checks: tuple[Check, ...]
 
     @classmethod
-    def begin(cls, rules: Iterable[Rule]) -> Health:
+    def begin(cls, rules: Iterable[Rule], *, careful: bool = False) -> Health:
         """Nothing is known yet."""
-        return cls(tuple(Check(rule) for rule in rules))
+        return cls(tuple(Check(rule, careful) for rule in rules))
 
     def after(self, looks: Mapping[str, Look]) -> Health:
         """The health after looks at some checks, by name; those that were not looked at stay as they are."""
@@ -102,13 +105,21 @@ class Health:
         return max(LOWEST, -sum(check.rule.weight for check in self.failed))
 
 
-def rules(fall: int, rise: int) -> tuple[Rule, ...]:
-    """The checks of a control-plane node.
+LIVE, READY, BALANCER, ETCD, DISK, CERTIFICATE = (
+    "apiserver-live",
+    "apiserver-ready",
+    "balancer",
+    "etcd",
+    "disk",
+    "certificate",
+)
 
-    The API server's livez without etcd is this node's own; readyz also fails when etcd or a webhook does, which all
-    peers see at once.
+
+def rules(weights: Mapping[str, int], fall: int, rise: int) -> tuple[Rule, ...]:
+    """The checks of a control-plane node; those in `weights` are SHARED, and one of weight 0 is not made.
+
+    The API server's livez without etcd is this node's own. Readyz also fails when etcd or a webhook does, a balancer
+    when its backends do; disks fill and certificates expire on all nodes together.
     """
-    return (
-        Rule("apiserver-live", Scope.OWN, fall=fall, rise=rise),
-        Rule("apiserver-ready", Scope.SHARED, 20, fall, rise),
-    )
+    shared = (Rule(name, Scope.SHARED, weight, fall, rise) for name, weight in weights.items() if weight)
+    return (Rule(LIVE, Scope.OWN, fall=fall, rise=rise), *shared)

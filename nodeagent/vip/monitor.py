@@ -1,18 +1,22 @@
-"""The loop that turns looks at this node's health into the number that keepalived tracks.
+"""The loops that turn looks at this node's health into the number that keepalived tracks.
 
-Invariant: the number is written as soon as it changes, and again with its heartbeat each second as long as the loop
+Invariants: the number is written as soon as it changes, and again with its heartbeat each second as long as the loop
 runs; a loop that has just begun writes nothing before it knows, since the number of the last one may still be true;
-one that hangs or dies lets the heartbeat grow old, and keepalived's guard takes over.
+one that hangs or dies lets the heartbeat grow old, and keepalived's guard takes over. What decides for this node alone
+never waits for a look that is slow.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from nodeagent.vip.health import Health, Look, Rule
+from nodeagent.vip.health import Health, Look
 
 HEARTBEAT = 1.0  # seconds; the guard takes over after five
+
+Looks = Mapping[str, Callable[[], Look]]
 
 
 class Tracked(Protocol):
@@ -23,32 +27,71 @@ class Tracked(Protocol):
         ...
 
 
-class Monitor:
-    """`looks` by the name of the rule; each must end within a second or so. `clock` is monotonic, in seconds.
+def _nothing() -> Mapping[str, Look]:
+    """No looks from elsewhere."""
+    return {}
 
-    `drained` is what planned work on this node takes from the priority, 0 if there is none: the lower number counts.
+
+class Lookout:
+    """Looks one after the other, as slow as they are, on a thread of its own; each result is collected once."""
+
+    def __init__(self, looks: Looks, interval: float) -> None:
+        self._looks = looks
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._fresh: dict[str, Look] = {}
+
+    def tick(self) -> float:
+        """Look once at everything; returns the seconds until the next look."""
+        for name, look in self._looks.items():
+            found = look()
+            with self._lock:
+                self._fresh[name] = found
+        return self._interval
+
+    def collected(self) -> Mapping[str, Look]:
+        """What was found since the last call."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, {}
+        return fresh
+
+
+class Monitor:
+    """`health` is where to begin, `looks` are by the name of the rule; each must end within a second or so. `clock` is monotonic, in seconds.
+
+    `elsewhere` gives the results of looks that are made on other threads. `drained` is what planned work on this node
+    takes from the priority, 0 if there is none: the lower number counts.
     """
 
     def __init__(
         self,
-        rules: tuple[Rule, ...],
-        looks: Mapping[str, Callable[[], Look]],
+        health: Health,
+        looks: Looks,
         tracked: Tracked,
         interval: float,
         clock: Callable[[], float],
         drained: Callable[[], int],
+        *,
+        elsewhere: Callable[[], Mapping[str, Look]] = _nothing,
     ) -> None:
         self._looks = looks
         self._tracked = tracked
         self._interval = interval
         self._clock = clock
         self._drained = drained
+        self._elsewhere = elsewhere
         self._written: tuple[int, float] | None = None
-        self.health = Health.begin(rules)
+        self.health = health
+
+    @property
+    def value(self) -> int | None:
+        """The number that was last written; None before the first."""
+        return self._written[0] if self._written is not None else None
 
     def tick(self) -> float:
         """Look once at everything; returns the seconds until the next look."""
-        self.health = self.health.after({name: look() for name, look in self._looks.items()})
+        looks = {name: look() for name, look in self._looks.items()}
+        self.health = self.health.after({**self._elsewhere(), **looks})
         if self.health.known:
             self._write(min(self.health.value, self._drained()), self._clock())
         return self._interval
@@ -59,14 +102,14 @@ class Monitor:
             self._written = value, now
 
 
-def api_server(complaint: Callable[[str], str]) -> Mapping[str, Callable[[], Look]]:
-    """Looks for the rules of the API server; `complaint` says why a path does not answer well, "" if it does."""
+def looks_at(complaints: Mapping[str, Callable[[], str]]) -> Looks:
+    """Looks by the name of the rule; each complaint says why a thing is not well, "" if it is."""
 
-    def look(path: str) -> Callable[[], Look]:
+    def look(complaint: Callable[[], str]) -> Callable[[], Look]:
         def ask() -> Look:
-            found = complaint(path)
+            found = complaint()
             return Look(not found, found)
 
         return ask
 
-    return {"apiserver-live": look("/livez?exclude=etcd"), "apiserver-ready": look("/readyz")}
+    return {name: look(complaint) for name, complaint in complaints.items()}

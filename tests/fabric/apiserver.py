@@ -12,6 +12,8 @@ import trustme
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def do_GET(self) -> None:
         server = self.server
         assert isinstance(server, Server)

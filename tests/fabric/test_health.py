@@ -6,20 +6,27 @@ import os
 import socket
 import subprocess
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from nodeagent.host.livez import ApiServer
+from nodeagent.host.livez import HealthServer
 from nodeagent.host.trackfile import HEARTBEAT, TRACK, TrackFile
-from nodeagent.vip.health import FAULT, rules
-from nodeagent.vip.monitor import api_server as looks
+from nodeagent.vip.health import FAULT, LIVE, READY, rules
+from nodeagent.vip.monitor import Looks, looks_at
 from tests.capabilities import require
 from tests.fabric.agent import agent
 from tests.fabric.apiserver import api_server
 from tests.fabric.network import Router, config, others, until
 
 _GUARD = os.path.join(os.path.dirname(__file__), "../../nodeagent/vip/vip-guard")
+
+
+def _looks(server: HealthServer) -> Looks:
+    paths = {LIVE: "/livez?exclude=etcd", READY: "/readyz"}
+    return looks_at({name: partial(server.complaint, path) for name, path in paths.items()})
 
 
 def _now() -> int:
@@ -49,7 +56,11 @@ def test_the_track_file_moves_the_vip_and_brings_it_back(pair: list[Router], val
 
 def test_a_sick_api_server_moves_the_vip_and_a_well_one_brings_it_back(pair: list[Router]) -> None:
     first, second = pair
-    with api_server() as server, agent(first, rules(2, 4), looks(ApiServer("127.0.0.1", server.port, 1.0).complaint)):
+    with (
+        api_server() as server,
+        closing(HealthServer("127.0.0.1", server.port, 1.0)) as asked,
+        agent(first, rules({READY: 20}, 2, 4), _looks(asked)),
+    ):
         first.start(config(first, others(first, pair), priority=150))
         second.start(config(second, others(second, pair), priority=100))
         until(lambda: first.holds() and not second.holds(), "the first router holds the VIP")
@@ -63,17 +74,19 @@ def test_a_sick_api_server_moves_the_vip_and_a_well_one_brings_it_back(pair: lis
 def test_a_live_server_is_told_from_a_sick_one(status: int, complaint: str) -> None:
     with api_server() as server:
         server.status = status
-        assert ApiServer("127.0.0.1", server.port, 2.0).complaint("/livez?exclude=etcd") == complaint
-        assert server.asked == ["/livez?exclude=etcd"]
+        with closing(HealthServer("127.0.0.1", server.port, 2.0)) as asked:
+            for _ in range(2):  # the second time on the connection of the first
+                assert asked.complaint("/livez?exclude=etcd") == complaint
+        assert server.asked == ["/livez?exclude=etcd"] * 2
 
 
 def test_a_server_that_hangs_or_is_gone_is_told_within_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         began = time.monotonic()
-        assert ApiServer("127.0.0.1", port, 0.2).complaint("/livez") == "no answer within 0.2 s"
+        assert HealthServer("127.0.0.1", port, 0.2).complaint("/livez") == "no answer within 0.2 s"
         assert time.monotonic() - began < 1.0
-    assert ApiServer("127.0.0.1", port, 0.2).complaint("/livez") == "Connection refused"
+    assert HealthServer("127.0.0.1", port, 0.2).complaint("/livez") == "Connection refused"
 
 
 def test_a_fresh_heartbeat_keeps_the_guard_quiet(tmp_path: Path) -> None:

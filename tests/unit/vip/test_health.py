@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.vip.health import FAULT, HEALTHY, LOWEST, Health, Look, Rule, Scope, rules
-from nodeagent.vip.monitor import HEARTBEAT, Monitor, api_server
+from nodeagent.vip.health import FAULT, HEALTHY, LIVE, LOWEST, READY, Health, Look, Rule, Scope, rules
+from nodeagent.vip.monitor import HEARTBEAT, Lookout, Monitor, looks_at
 
 OWN = Rule("own", Scope.OWN, fall=2, rise=3)
 SHARED = Rule("shared", Scope.SHARED, 60, fall=1, rise=1)
@@ -62,7 +62,14 @@ class _Tracked:
 def test_the_loop_writes_each_change_at_once_and_a_heartbeat_each_second() -> None:
     now, sick, drained = 0.0, "", 0
     tracked = _Tracked()
-    monitor = Monitor(rules(2, 2), api_server(lambda _: sick), tracked, 0.25, lambda: now, lambda: drained)
+    monitor = Monitor(
+        Health.begin(rules({READY: 20}, 2, 2)),
+        looks_at({LIVE: lambda: sick, READY: lambda: sick}),
+        tracked,
+        0.25,
+        lambda: now,
+        lambda: drained,
+    )
     for _ in range(6):
         assert monitor.tick() == 0.25
         now += HEARTBEAT / 4
@@ -77,7 +84,7 @@ def test_the_loop_writes_each_change_at_once_and_a_heartbeat_each_second() -> No
 def test_a_loop_that_begins_beside_a_fault_does_not_undo_it_first() -> None:
     """An agent that was killed and came back: what stood in the track file stands until the new one knows."""
     tracked = _Tracked()
-    monitor = Monitor((OWN,), {"own": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: 0)
+    monitor = Monitor(Health.begin([OWN]), {"own": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: 0)
     for _ in range(3):
         monitor.tick()
     assert tracked.written == [FAULT]
@@ -85,7 +92,7 @@ def test_a_loop_that_begins_beside_a_fault_does_not_undo_it_first() -> None:
 
 def test_planned_work_lowers_what_health_would_say() -> None:
     drained, tracked = LOWEST, _Tracked()
-    monitor = Monitor((SHARED,), {"shared": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: drained)
+    monitor = Monitor(Health.begin([SHARED]), {"shared": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: drained)
     monitor.tick()
     drained = 0
     monitor.tick()
@@ -94,7 +101,38 @@ def test_planned_work_lowers_what_health_would_say() -> None:
 
 def test_a_server_that_lives_without_etcd_keeps_its_node_in_the_election() -> None:
     tracked = _Tracked()
-    looks = api_server(lambda path: "etcd" if path == "/readyz" else "")
-    monitor = Monitor(rules(1, 1), looks, tracked, 1.0, lambda: 0.0, lambda: 0)
+    looks = looks_at({LIVE: lambda: "", READY: lambda: "etcd"})
+    monitor = Monitor(Health.begin(rules({READY: 20}, 1, 1)), looks, tracked, 1.0, lambda: 0.0, lambda: 0)
     monitor.tick()
     assert tracked.written == [-20]
+
+
+def test_slow_looks_are_collected_once_and_count_with_the_quick_ones() -> None:
+    tracked, sick = _Tracked(), "full"
+    lookout = Lookout(looks_at({"disk": lambda: sick}), 1.0)
+    health = Health.begin(rules({"disk": 10}, 2, 2))
+    monitor = Monitor(
+        health, looks_at({LIVE: lambda: ""}), tracked, 0.25, lambda: 0.0, lambda: 0, elsewhere=lookout.collected
+    )
+    for _ in range(2):
+        assert lookout.tick() == 1.0
+        for _ in range(4):
+            monitor.tick()
+    assert tracked.written == [-10]
+
+
+def test_a_careful_beginning_asks_for_as_many_good_looks_as_a_failure() -> None:
+    health, steps = Health.begin([OWN], careful=True), 0
+    while not health.known:
+        health, steps = health.after({"own": WELL}), steps + 1
+    assert (steps, health.value) == (OWN.rise, HEALTHY)
+
+
+def test_a_look_of_weight_zero_is_not_made() -> None:
+    assert [rule.name for rule in rules({READY: 20, "disk": 0}, 1, 1)] == [LIVE, READY]
+
+
+@given(st.dictionaries(st.sampled_from([READY, "balancer", "etcd", "disk", "certificate"]), st.integers(0, 253)))
+def test_whatever_peers_can_share_never_makes_all_of_them_leave(weights: dict[str, int]) -> None:
+    health = Health.begin(rules(weights, 1, 1)).after(dict.fromkeys(weights, ILL) | {LIVE: WELL})
+    assert LOWEST <= health.value <= HEALTHY
