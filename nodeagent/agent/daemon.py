@@ -17,6 +17,7 @@ from nodeagent.agent.chronicle import Chronicle
 from nodeagent.agent.configuration import by_sources, configuration
 from nodeagent.agent.jobs import Context, Job, Loop
 from nodeagent.agent.process import end, ending_on_crash, served
+from nodeagent.agent.vip import vip
 from nodeagent.agent.workplace import Workplace, opened
 from nodeagent.certs.monitor import NAME as CERTS
 from nodeagent.engine.handover import Handover
@@ -27,6 +28,7 @@ from nodeagent.telemetry.health import Beats
 from nodeagent.telemetry.metrics.agent import AgentMetrics
 from nodeagent.telemetry.metrics.registry import Registry
 from nodeagent.telemetry.notify import Notifier, Watchdog
+from nodeagent.vip.controller import NAME as VIP
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ def _jobs(
         else:
             context = Context(place, chronicle, chronicle, NoEvents(), registry, handover, None)
             declared = by_sources(sources, place.settings.pool)
-        jobs: Mapping[str, Job] = {NAME: partial(configuration, declared=declared), CERTS: certificates}
+        jobs: Mapping[str, Job] = {NAME: partial(configuration, declared=declared), CERTS: certificates, VIP: vip}
         loops: list[Loop] = []
         for name, job in jobs.items():
             chronicle.expect_job(name)

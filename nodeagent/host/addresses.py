@@ -18,7 +18,7 @@ from nodeagent.observed.vrrp import Assigned
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, interface
 _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
-_ERROR, _DONE, _NEW_ADDRESS, _GET_ADDRESS = 2, 3, 20, 22
+_ERROR, _DONE, _NEW_ADDRESS, DEL_ADDRESS, _GET_ADDRESS = 2, 3, 20, 21, 22
 _REQUEST_DUMP = 0x301
 _INTERRUPTED = 0x10  # NLM_F_DUMP_INTR: the table changed while it was told
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
@@ -48,7 +48,7 @@ def _dumped() -> Iterator[Assigned]:
         length = _HEADER.size + len(body)
         link.sendto(_HEADER.pack(length, _GET_ADDRESS, _REQUEST_DUMP, _SEQUENCE, 0) + body, (0, 0))
         while True:
-            for kind, flags, payload in _messages(link.recv(1 << 16)):
+            for kind, flags, _, payload in _framed(link.recv(1 << 16)):
                 if flags & _INTERRUPTED:
                     raise _Changed
                 if kind == _DONE:
@@ -57,19 +57,25 @@ def _dumped() -> Iterator[Assigned]:
                     number = -struct.unpack_from("=i", payload)[0]
                     raise OSError(number or errno.EIO, os.strerror(number or errno.EIO), "netlink")
                 if kind == _NEW_ADDRESS:
-                    yield from _assigned(payload)
+                    yield from assigned_in(payload)
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Kind, port and payload of each netlink message."""
+    return ((kind, port, payload) for kind, _, port, payload in _framed(data))
+
+
+def _framed(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Kind, flags, port and payload of each message."""
     offset = 0
     while offset + _HEADER.size <= len(data):
-        length, kind, flags, _, _ = _HEADER.unpack_from(data, offset)
-        yield kind, flags, data[offset + _HEADER.size : offset + length]
-        offset += _aligned(length)
+        length, kind, flags, _, port = _HEADER.unpack_from(data, offset)
+        yield kind, flags, port, data[offset + _HEADER.size : offset + length]
+        offset += max(_aligned(length), _HEADER.size)
 
 
-def _assigned(payload: bytes) -> Iterator[Assigned]:
-    """IFA_LOCAL is the node's own address on a point-to-point link, where IFA_ADDRESS is the peer's."""
+def assigned_in(payload: bytes) -> Iterator[Assigned]:
+    """The address of an ifaddrmsg: on a point-to-point link IFA_LOCAL is the node's own and IFA_ADDRESS the peer's."""
     family, _, _, _, index = _ADDRESS.unpack_from(payload)
     attributes = dict(_attributes(payload[_ADDRESS.size :]))
     raw = attributes.get(_IFA_LOCAL, attributes.get(_IFA_ADDRESS))

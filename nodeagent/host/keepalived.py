@@ -77,6 +77,11 @@ class KeepalivedHost:
         return files.read("/etc/hostname").strip() if files.exists("/etc/hostname") else ""
 
     def daemons(self) -> tuple[Daemon, ...]:
+        """Those that run now; files of those that were found before are let go."""
+        for tree in self._trees[1:]:
+            tree.close()
+        del self._trees[1:]
+        self._trees[0].forget()
         return daemons(self._proc) if self.live() else ()
 
     def files(self, daemon: Daemon | None) -> ConfigFiles:

@@ -17,7 +17,7 @@ from nodeagent.observed.vrrp import Transition, VrrpState
 
 _CHUNK = 4096
 _LONGEST = 1 << 16  # bytes kept of a line that does not end
-_PAUSE = 0.05  # seconds between two looks for the FIFO itself
+_PAUSE = 0.5  # seconds between two looks for the FIFO itself
 
 
 class NotifyFifo:
@@ -54,17 +54,16 @@ class NotifyFifo:
             if not stat.S_ISFIFO(seen.st_mode):
                 return False
             self.close()
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # Open for writing too, as keepalived does: without a writer a FIFO is always ready to be read.
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             self._inode = (seen.st_dev, seen.st_ino)
         return True
 
     def _wait(self, seconds: float) -> None:
-        """A FIFO whose writer has gone is always ready to be read: such a wait is a pause."""
         poll = select.poll()
         if self._descriptor >= 0:
             poll.register(self._descriptor, select.POLLIN)
-        if any(event & ~select.POLLIN for _, event in poll.poll(seconds * 1000)):
-            time.sleep(seconds)
+        poll.poll(seconds * 1000)
 
     def _lines(self, now: float) -> Iterator[Transition]:
         while data := self._read():

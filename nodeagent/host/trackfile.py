@@ -2,8 +2,9 @@
 
 Invariant: the track file always holds one whole number, since it is replaced at once; the heartbeat is written after
 it, so that a fresh heartbeat never stands beside a number that nobody has looked at. The heartbeat is in seconds since
-boot, as the shell's guard can read them from /proc/uptime: the wall clock may jump. A drain is a
-file of its own beside them, so that a command can ask for it, and both the agent and the guard see it.
+boot, as the shell's guard can read them from /proc/uptime: the wall clock may jump. A drain is a file of its own beside
+them, so that a command can ask for it, and both the agent and the guard see it; the agent's own, for planned work, does
+not count for ever, should the work never have ended.
 """
 
 from __future__ import annotations
@@ -12,37 +13,51 @@ import contextlib
 import os
 import time
 
-TRACK, HEARTBEAT, DRAIN = "vip-health", "vip-heartbeat", "vip-drain"
+TRACK, HEARTBEAT = "vip-health", "vip-heartbeat"
+DRAIN, HANDOVER = "vip-drain", "vip-handover"  # by command, and by the agent: "VALUE SECONDS-SINCE-BOOT"
 
 _LIMIT = 64  # bytes
+_WORK = 1800  # seconds that the agent's planned work may take, or is asked for anew
 
 
 class TrackFile:
-    """The files in `directory`, which is root's alone and on tmpfs."""
+    """The files in `directory`, which is root's alone and on tmpfs. `drain` is the drain that is begun and ended."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, drain: str = DRAIN) -> None:
         self._directory = directory
+        self._drain = drain
+
+    def standing(self) -> int | None:
+        """The number that stands there; None if there is none."""
+        text = self._read(TRACK).strip()
+        return int(text) if text.removeprefix("-").isdecimal() else None
 
     def write(self, value: int) -> None:
         """Say `value` and that it is fresh. The guard may have written meanwhile, so what stands there is compared."""
         os.makedirs(self._directory, mode=0o755, exist_ok=True)
         if self._read(TRACK) != f"{value}\n":
             self._replace(TRACK, f"{value}\n")
-        self._replace(HEARTBEAT, f"{int(time.clock_gettime(time.CLOCK_BOOTTIME))}\n")
+        self._replace(HEARTBEAT, f"{_now()}\n")
 
     def drained(self) -> int:
         """What planned work takes from the priority; 0 if there is none."""
-        text = self._read(DRAIN).strip()
-        return int(text) if text.removeprefix("-").isdecimal() else 0
+        return min(self._drained(DRAIN), self._drained(HANDOVER))
 
     def begin_drain(self, value: int) -> None:
         """Have `value` count from now on, whoever writes the track file."""
         os.makedirs(self._directory, mode=0o755, exist_ok=True)
-        self._replace(DRAIN, f"{value}\n")
+        self._replace(self._drain, f"{value} {_now()}\n")
 
     def end_drain(self) -> None:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self._directory}/{DRAIN}")
+            os.unlink(f"{self._directory}/{self._drain}")
+
+    def _drained(self, name: str) -> int:
+        value, _, since = self._read(name).strip().partition(" ")
+        if not value.removeprefix("-").isdecimal():
+            return 0
+        over = name == HANDOVER and since.isdecimal() and _now() - int(since) > _WORK
+        return 0 if over else int(value)
 
     def _read(self, name: str) -> str:
         try:
@@ -61,3 +76,7 @@ class TrackFile:
         finally:
             os.close(descriptor)
         os.replace(new, f"{self._directory}/{name}")
+
+
+def _now() -> int:
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nodeagent.host import addresses, arp, vrrpdump
+from nodeagent.host import addresses, adverts, arp, vrrpdump
 from nodeagent.host.keepalived import KeepalivedHost
-from nodeagent.observed.vrrp import Assigned, Daemon, Reported
+from nodeagent.observed.vrrp import Advert, Assigned, Daemon, Reported
 
 _ANSWER = 1.0  # seconds; keepalived takes about one millisecond
 _PROBE = 0.3  # seconds; a neighbour takes well under a millisecond, and one probe may be lost
@@ -29,3 +29,15 @@ class VrrpHost(KeepalivedHost):
             return arp.owners(interface, address, _PROBE)
         except OSError:  # no such interface, it is down, or we may not
             return None
+
+    def adverts(self, seconds: float) -> frozenset[Advert]:
+        """Adverts of other routers that arrive within `seconds`; over IPv4 alone."""
+        return adverts.heard(seconds, frozenset(each.address for each in self.assigned()))
+
+    def mac(self, interface: str) -> str:
+        """The hardware address of an interface, "" if it has none."""
+        try:
+            with open(f"/sys/class/net/{interface}/address") as file:
+                return file.read().strip()
+        except OSError:
+            return ""

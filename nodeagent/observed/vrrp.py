@@ -73,3 +73,22 @@ class Assigned:
 
     address: str
     interface: str
+
+
+@dataclass(frozen=True)
+class Removal:
+    """An address that was taken from an interface at `when` (seconds since the epoch); `by` is who, "" if unknown."""
+
+    address: str
+    interface: str
+    by: str
+    when: float
+
+
+@dataclass(frozen=True, order=True)
+class Advert:
+    """A VRRP advert of somebody else that this node has heard."""
+
+    source: str
+    vrid: int
+    priority: int

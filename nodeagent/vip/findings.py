@@ -20,6 +20,8 @@ class Code(StrEnum):
     VIP_WITHOUT_MASTER = "VIPWithoutMaster"
     DUPLICATE_OWNER = "DuplicateOwner"
     UNOWNED = "VIPUnowned"
+    DROPPED = "VIPDropped"
+    FOREIGN_VRID = "ForeignVRID"
     NOT_LOADED = "ConfigurationNotLoaded"
     PROBLEM = "ConfigurationProblem"
 

@@ -46,7 +46,9 @@ class VipHandover:
     """A participant of the engine's hand-over.
 
     `track_file` is the path that keepalived must track, as keepalived sees it; `well` tells whether the peer with an
-    address could carry the traffic; `force` drains also when nobody is there to take over.
+    address could carry the traffic; `force` drains also when nobody is there to take over. An instance that cannot be
+    handed over at all, because it does not track the file or names no peers, stands in nobody's way where `waived` is
+    given: that is called with a sentence about it, and the address moves when keepalived stops.
     """
 
     name = "vip"
@@ -59,14 +61,14 @@ class VipHandover:
         well: Callable[[str], bool],
         *,
         force: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        waived: Callable[[str], None] | None = None,
     ) -> None:
         self._link = link
         self._drain = drain
         self._track_file = track_file
         self._well = well
         self._force = force
-        self._clock = clock
+        self._waived = waived
 
     def prepare(self, reason: str, deadline: float) -> None:
         """Return once a peer has the VIP; Transient, with nothing changed, if that is not so within `deadline`."""
@@ -84,10 +86,10 @@ class VipHandover:
         self._drain.end_drain()
 
     def _wait(self, carried: list[Instance], reason: str, deadline: float) -> None:
-        until = self._clock() + deadline
+        until = time.monotonic() + deadline
         vips = [vip for instance in carried for vip in instance.vips]
         while left := [vip for vip in vips if not self._moved(vip)]:
-            if self._clock() >= until:
+            if time.monotonic() >= until:
                 self._drain.end_drain()
                 named = ", ".join(vip.address for vip in left)
                 raise Transient(
@@ -96,22 +98,29 @@ class VipHandover:
             time.sleep(_PAUSE)
 
     def _carried(self) -> list[Instance]:
-        """Instances whose address is here. Transient if keepalived would not notice that they are to go."""
+        """Instances whose address is here and that can be handed over; Transient for one that cannot, unless waived."""
         here = {each.address for each in self._link.assigned()}
-        found = []
-        for installation in installations(self._link):
-            for instance in installation.configuration.instances:
-                if any(vip.address in here for vip in instance.vips):
-                    self._expect_tracking(installation.configuration, instance)
-                    found.append(instance)
-        return found
+        return [
+            instance
+            for installation in installations(self._link)
+            for instance in installation.configuration.instances
+            if any(vip.address in here for vip in instance.vips) and self._movable(installation.configuration, instance)
+        ]
 
-    def _expect_tracking(self, configuration: Configuration, instance: Instance) -> None:
+    def _movable(self, configuration: Configuration, instance: Instance) -> bool:
+        """Whether keepalived would heed a drain, and somebody is known who could take over."""
         tracked = {each.path for each in configuration.track_files if each.name in instance.track_files}
         if self._track_file not in tracked:
-            raise Transient(
-                f"{instance.name} ({instance.where}) does not track {self._track_file}: add a track_file for it"
-            )
+            obstacle = f"does not track {self._track_file}: add a track_file for it"
+        elif not instance.peers and self._waived is not None:
+            obstacle = "names no peers (unicast_peer), so nobody can be asked whether he is well"
+        else:
+            return True
+        sentence = f"{instance.name} ({instance.where}) {obstacle}"
+        if self._waived is None:
+            raise Transient(sentence)
+        self._waived(f"{sentence}; its VIP is not handed over, and moves when keepalived stops")
+        return False
 
     def _check(self, carried: list[Instance]) -> None:
         for instance in carried:

@@ -34,6 +34,11 @@ class Rule:
     fall: int = 2
     rise: int = 20
 
+    @property
+    def worth(self) -> int:
+        """What a failure takes from the priority; 254 is all of it."""
+        return -FAULT if self.scope is Scope.OWN else self.weight
+
 
 @dataclass(frozen=True)
 class Look:
@@ -79,8 +84,8 @@ class Health:
 
     @classmethod
     def begin(cls, rules: Iterable[Rule], *, careful: bool = False) -> Health:
-        """Nothing is known yet."""
-        return cls(tuple(Check(rule, careful) for rule in rules))
+        """Nothing is known yet; a `careful` beginning is slow to believe that this node alone is well again."""
+        return cls(tuple(Check(rule, careful and rule.scope is Scope.OWN) for rule in rules))
 
     def after(self, looks: Mapping[str, Look]) -> Health:
         """The health after looks at some checks, by name; those that were not looked at stay as they are."""

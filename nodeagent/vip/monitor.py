@@ -1,9 +1,9 @@
 """The loops that turn looks at this node's health into the number that keepalived tracks.
 
 Invariants: the number is written as soon as it changes, and again with its heartbeat each second as long as the loop
-runs; a loop that has just begun writes nothing before it knows, since the number of the last one may still be true;
-one that hangs or dies lets the heartbeat grow old, and keepalived's guard takes over. What decides for this node alone
-never waits for a look that is slow.
+runs; a loop that has just begun lets a fault stand until it knows better, and writes nothing of its own before; one
+that hangs, dies or does not come to know lets the heartbeat grow old, and keepalived's guard takes over. What decides
+for this node alone never waits for a look that is slow.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from nodeagent.vip.health import Health, Look
+from nodeagent.vip.health import Health, Look, Rule
 
 HEARTBEAT = 1.0  # seconds; the guard takes over after five
-
+_PATIENCE = 60.0  # seconds for which a number that was found is upheld
 Looks = Mapping[str, Callable[[], Look]]
 
 
 class Tracked(Protocol):
     """Where the number goes."""
+
+    def standing(self) -> int | None:
+        """The number that stands there; None if there is none."""
+        ...
 
     def write(self, value: int) -> None:
         """Say that `value` is true now. OSError."""
@@ -57,7 +61,7 @@ class Lookout:
 
 
 class Monitor:
-    """`health` is where to begin, `looks` are by the name of the rule; each must end within a second or so. `clock` is monotonic, in seconds.
+    """`looks` by the name of the rule; each must end within a second or so. `clock` is monotonic, in seconds.
 
     `elsewhere` gives the results of looks that are made on other threads. `drained` is what planned work on this node
     takes from the priority, 0 if there is none: the lower number counts.
@@ -65,7 +69,7 @@ class Monitor:
 
     def __init__(
         self,
-        health: Health,
+        rules: tuple[Rule, ...],
         looks: Looks,
         tracked: Tracked,
         interval: float,
@@ -81,7 +85,9 @@ class Monitor:
         self._drained = drained
         self._elsewhere = elsewhere
         self._written: tuple[int, float] | None = None
-        self.health = health
+        self._standing = tracked.standing() or 0
+        self._patience = clock() + _PATIENCE
+        self.health = Health.begin(rules, careful=self._standing < 0)
 
     @property
     def value(self) -> int | None:
@@ -92,8 +98,11 @@ class Monitor:
         """Look once at everything; returns the seconds until the next look."""
         looks = {name: look() for name, look in self._looks.items()}
         self.health = self.health.after({**self._elsewhere(), **looks})
+        now = self._clock()
         if self.health.known:
-            self._write(min(self.health.value, self._drained()), self._clock())
+            self._write(min(self.health.value, self._drained()), now)
+        elif self._standing < 0 and now < self._patience:
+            self._write(min(self._standing, self._drained()), now)
         return self._interval
 
     def _write(self, value: int, now: float) -> None:

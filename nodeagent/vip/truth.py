@@ -11,12 +11,13 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from nodeagent.observed.vrrp import Assigned, Reported, Transition, VrrpState
+from nodeagent.observed.vrrp import Advert, Assigned, Removal, Reported, Transition, VrrpState
 from nodeagent.vip.configuration import Instance, Vip
 from nodeagent.vip.findings import Code, Finding
 from nodeagent.vip.inventory import Installation
 
 GRACE = 1.0  # seconds after a transition in which state and addresses may differ
+RECENT = 600.0  # seconds for which it is told that somebody has taken the address away
 
 _NOT_ANSWERING = "does not answer, so nobody on this node takes part in the election"
 
@@ -28,7 +29,8 @@ class Sight:
     `assigned` are the addresses that the kernel has; None below a root that does not run, of which only files are told.
     `answers` is keepalived's own account, None if it was not asked; `hung` if it was and gave none. `heard` is the last
     line of the FIFO by instance. `owners` has by address the MAC addresses of others that claim it, and no entry for
-    an address that was not asked for.
+    an address that was not asked for. `removals` are addresses that programs other than keepalived took away lately,
+    `adverts` those of other routers that were heard.
     """
 
     installation: Installation
@@ -38,6 +40,8 @@ class Sight:
     hung: bool = False
     heard: Mapping[str, Transition] = field(default_factory=dict)
     owners: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    removals: tuple[Removal, ...] = ()
+    adverts: frozenset[Advert] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ def _instance(instance: Instance, sight: Sight) -> Iterator[Finding]:
     if now.settled(sight.now):
         yield from _missing(instance, now, here) if _may_hold(now, sight) else _left_behind(instance, now, here, sight)
     yield from _owners(instance, now, here, sight)
+    yield from _dropped(instance, sight)
+    yield from _foreign(instance, sight)
 
 
 def _may_hold(now: Belief, sight: Sight) -> bool:
@@ -162,3 +168,23 @@ def _owners(instance: Instance, now: Belief, here: Mapping[Vip, str], sight: Sig
         elif not others and vip not in here and now.settled(sight.now):
             message = f"nobody on the link of {vip.interface} has it"
             yield Finding(vip.address, Code.UNOWNED, message, "look at keepalived on the other nodes")
+
+
+def _dropped(instance: Instance, sight: Sight) -> Iterator[Finding]:
+    """Addresses that another program took away, whether or not keepalived has put them back since."""
+    vips = {vip.address for vip in instance.vips}
+    for each in sight.removals:
+        if each.address in vips and sight.now - each.when < RECENT:
+            advice = f"have it leave {each.interface} alone: it must not manage what keepalived does"
+            yield Finding(each.address, Code.DROPPED, f"was removed from {each.interface} by {each.by}", advice)
+
+
+def _foreign(instance: Instance, sight: Sight) -> Iterator[Finding]:
+    """Adverts with our VRID from somebody who is no peer."""
+    if instance.peers:
+        others = {each.source for each in sight.adverts if each.vrid == instance.vrid} - set(instance.peers)
+    else:  # without a list of peers anybody may be one: only who claims to be MASTER beside us is not
+        others = set()
+    if others - {instance.source}:
+        message = f"VRID {instance.vrid} is used by {', '.join(sorted(others))}, which is no peer"
+        yield Finding(instance.name, Code.FOREIGN_VRID, message, "choose another virtual_router_id, on all nodes")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from nodeagent.host.trackfile import TrackFile
-from nodeagent.vip.health import Health, Look, Rule
+from nodeagent.vip.health import Look, Rule
 from nodeagent.vip.monitor import Monitor
 from tests.fabric.network import Router
 
@@ -19,7 +19,7 @@ def agent(
 ) -> Iterator[TrackFile]:
     """Runs until the block ends, with the checks that are given."""
     track = TrackFile(router.path("/run/nodeagent"))
-    monitor = Monitor(Health.begin(rules), looks or {}, track, 0.05, time.monotonic, track.drained)
+    monitor = Monitor(rules, looks or {}, track, 0.05, time.monotonic, track.drained)
     stop = threading.Event()
 
     def loop() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,8 +54,12 @@ def test_only_a_fault_of_this_node_alone_leaves_the_election(found: list[Rule], 
 
 
 class _Tracked:
-    def __init__(self) -> None:
+    def __init__(self, standing: int | None = None) -> None:
         self.written: list[int] = []
+        self._standing = standing
+
+    def standing(self) -> int | None:
+        return self._standing
 
     def write(self, value: int) -> None:
         self.written.append(value)
@@ -63,7 +69,7 @@ def test_the_loop_writes_each_change_at_once_and_a_heartbeat_each_second() -> No
     now, sick, drained = 0.0, "", 0
     tracked = _Tracked()
     monitor = Monitor(
-        Health.begin(rules({READY: 20}, 2, 2)),
+        rules({READY: 20}, 2, 2),
         looks_at({LIVE: lambda: sick, READY: lambda: sick}),
         tracked,
         0.25,
@@ -83,16 +89,35 @@ def test_the_loop_writes_each_change_at_once_and_a_heartbeat_each_second() -> No
 
 def test_a_loop_that_begins_beside_a_fault_does_not_undo_it_first() -> None:
     """An agent that was killed and came back: what stood in the track file stands until the new one knows."""
-    tracked = _Tracked()
-    monitor = Monitor(Health.begin([OWN]), {"own": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: 0)
+    tracked = _Tracked(FAULT)
+    monitor = Monitor((OWN,), {"own": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: 0)
     for _ in range(3):
         monitor.tick()
     assert tracked.written == [FAULT]
 
 
+def test_a_node_that_comes_back_is_believed_only_after_many_good_looks() -> None:
+    """A boot: keepalived has made the track file with FAULT in it, and the heartbeat says that somebody decides."""
+    now, tracked = 0.0, _Tracked(FAULT)
+    monitor = Monitor((OWN,), {"own": lambda: WELL}, tracked, 1.0, lambda: now, lambda: 0)
+    for _ in range(OWN.rise):
+        monitor.tick()
+        now += HEARTBEAT
+    assert tracked.written == [*[FAULT] * (OWN.rise - 1), HEALTHY]
+
+
+def test_a_check_that_never_comes_to_a_result_leaves_the_decision_to_the_guard() -> None:
+    now, tracked, looks = 0.0, _Tracked(FAULT), itertools.cycle([WELL, ILL])
+    monitor = Monitor((OWN,), {"own": lambda: next(looks)}, tracked, 1.0, lambda: now, lambda: 0)
+    for _ in range(200):
+        monitor.tick()
+        now += HEARTBEAT
+    assert len(tracked.written) < 100
+
+
 def test_planned_work_lowers_what_health_would_say() -> None:
     drained, tracked = LOWEST, _Tracked()
-    monitor = Monitor(Health.begin([SHARED]), {"shared": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: drained)
+    monitor = Monitor((SHARED,), {"shared": lambda: ILL}, tracked, 1.0, lambda: 0.0, lambda: drained)
     monitor.tick()
     drained = 0
     monitor.tick()
@@ -102,7 +127,7 @@ def test_planned_work_lowers_what_health_would_say() -> None:
 def test_a_server_that_lives_without_etcd_keeps_its_node_in_the_election() -> None:
     tracked = _Tracked()
     looks = looks_at({LIVE: lambda: "", READY: lambda: "etcd"})
-    monitor = Monitor(Health.begin(rules({READY: 20}, 1, 1)), looks, tracked, 1.0, lambda: 0.0, lambda: 0)
+    monitor = Monitor(rules({READY: 20}, 1, 1), looks, tracked, 1.0, lambda: 0.0, lambda: 0)
     monitor.tick()
     assert tracked.written == [-20]
 
@@ -110,9 +135,14 @@ def test_a_server_that_lives_without_etcd_keeps_its_node_in_the_election() -> No
 def test_slow_looks_are_collected_once_and_count_with_the_quick_ones() -> None:
     tracked, sick = _Tracked(), "full"
     lookout = Lookout(looks_at({"disk": lambda: sick}), 1.0)
-    health = Health.begin(rules({"disk": 10}, 2, 2))
     monitor = Monitor(
-        health, looks_at({LIVE: lambda: ""}), tracked, 0.25, lambda: 0.0, lambda: 0, elsewhere=lookout.collected
+        rules({"disk": 10}, 2, 2),
+        looks_at({LIVE: lambda: ""}),
+        tracked,
+        0.25,
+        lambda: 0.0,
+        lambda: 0,
+        elsewhere=lookout.collected,
     )
     for _ in range(2):
         assert lookout.tick() == 1.0

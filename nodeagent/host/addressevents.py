@@ -1,0 +1,71 @@
+"""Hears from the kernel which addresses come and go, and who took them away (rtnetlink(7), netlink(7)).
+
+Invariant: what is told is of the network namespace of the thread that opened it. Messages can be lost when many come at
+once, which is told as well: whoever listens looks afresh. The kernel stamps a message with the port of the socket that
+asked for the change; a port that is the number of a process names that process while it lives.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+from nodeagent.host.addresses import DEL_ADDRESS, assigned_in, messages
+from nodeagent.host.keepalived import PROGRAM
+from nodeagent.host.listener import Listener
+from nodeagent.observed.vrrp import Removal
+
+_GROUPS = 0x10 | 0x100  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR
+_CHUNK = 1 << 16
+_MOST = 1000  # messages a wake-up
+
+
+class AddressEvents:
+    """Calls `changed` on a thread of its own with the addresses that were taken away, () for any other change."""
+
+    def __init__(self, changed: Callable[[tuple[Removal, ...]], None], proc: str = "/proc") -> None:
+        self._changed = changed
+        self._proc = proc
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        self._link = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        self._link.bind((0, _GROUPS))
+        self._listener = Listener("vip-addresses", self._link.fileno(), self._readable)
+
+    def start(self) -> None:
+        self._listener.start()
+
+    def close(self) -> None:
+        """End the thread; a socket that it still reads stays open."""
+        if self._listener.close():
+            self._link.close()
+
+    def _readable(self) -> None:
+        self._changed(tuple(self._removals(time.time())))
+
+    def _removals(self, now: float) -> Iterator[Removal]:
+        for data in self._received():
+            for kind, port, payload in messages(data):
+                if kind == DEL_ADDRESS:
+                    for each in assigned_in(payload):
+                        yield Removal(each.address, each.interface, self._program(port), now)
+
+    def _received(self) -> Iterator[bytes]:
+        for _ in range(_MOST):
+            try:
+                yield self._link.recv(_CHUNK)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+
+    def _program(self, port: int) -> str:
+        """Who asked for it; "" for keepalived, for the kernel, and where the port is no process (a second socket)."""
+        try:
+            with open(f"{self._proc}/{port}/comm") as file:
+                name = file.read().strip()
+        except OSError:
+            return ""
+        return "" if name == PROGRAM else f"{name} (process {port})"
