@@ -23,7 +23,7 @@ _FLAGS = (
 )
 
 
-_ROLES = ("pools",)
+_ROLES = ("pools", "vip")
 
 
 def register(commands: Commands) -> None:

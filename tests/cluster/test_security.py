@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ _NAMESPACE = "nodeagent"
 _GROUP = "/apis/machineconfiguration.alauda.io/v1alpha1"
 _EVENTS = "/api/v1/namespaces/default/events"
 _CONFIGMAPS = f"/api/v1/namespaces/{_NAMESPACE}/configmaps"
+_LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{_NAMESPACE}/leases"
 _OTHER_ANNOTATIONS = (nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_FOR, "example.test/owner")
 
 
@@ -59,6 +61,7 @@ def _policies_hold(scene: Scene) -> bool:
         lambda: scene.agent.patch(f"{_status(scene.own)}?dryRun=All", foreign),
         lambda: scene.agent.create(f"{_EVENTS}?dryRun=All", _event(scene.other)),
         lambda: scene.agent.create(f"{_CONFIGMAPS}?dryRun=All", _inventory("another")),
+        lambda: scene.agent.create(f"{_LEASES}?dryRun=All", _lease("another", scene.own)),
         lambda: scene.pools.patch(f"/api/v1/nodes/{scene.own}?dryRun=All", foreign),
         lambda: scene.pools.create(f"{_GROUP}/machineconfigs?dryRun=All", _machine_config("99-probe")),
     ]
@@ -233,6 +236,26 @@ def test_an_agent_tells_of_its_own_certificates_only(scene: Scene) -> None:
     _denied(lambda: scene.agent.patch(f"{_CONFIGMAPS}/another", {"data": {"stolen": "x"}}, "merge"))
     _denied(lambda: scene.unbound.patch(own, {"data": {"certificates.json": "x"}}, "merge"))
     _denied(lambda: scene.agent.delete(own))
+
+
+def _lease(name: str, holder: str) -> dict[str, Any]:
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 15}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
+
+
+def test_an_agent_takes_its_turn_to_hand_over_in_its_own_name_only(scene: Scene) -> None:
+    name = "nodeagent-vip-handover"
+    _denied(lambda: scene.agent.create(_LEASES, _lease("nodeagent-pools", scene.own)))
+    _denied(lambda: scene.agent.create(_LEASES, _lease(name, scene.other)))
+    _denied(lambda: scene.unbound.create(_LEASES, _lease(name, "")))
+    with suppress(ApiError):  # another test may have left it
+        scene.admin.delete(f"{_LEASES}/{name}")
+    lease = scene.agent.create(_LEASES, _lease(name, scene.own))
+    assert "in the name of the node" in _denied(
+        lambda: scene.agent.replace(f"{_LEASES}/{name}", lease | {"spec": {"holderIdentity": scene.other}})
+    )
+    scene.agent.replace(f"{_LEASES}/{name}", lease | {"spec": {"holderIdentity": ""}})
+    _denied(lambda: scene.agent.delete(f"{_LEASES}/{name}"))
 
 
 def test_the_coordinator_assigns_and_cordons_in_one_patch(scene: Scene) -> None:

@@ -1,0 +1,86 @@
+"""The VIP in a cluster, on a real API server: two holders are flagged, and nodes hand over one at a time."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodeagent.agent.viphandover import LEASE, Turn
+from nodeagent.errors import Transient
+from nodeagent.kube.connection import Connection, connect
+from nodeagent.observed import nodes
+from tests.cluster.controlplane import ControlPlane, eventually
+from tests.cluster.coordinators import NAMESPACE, CoordinatorProcess
+
+_EVENTS = "/api/v1/namespaces/default/events"
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> str:
+    control_plane.admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    return NAMESPACE
+
+
+def _node(plane: ControlPlane, name: str, address: str, *, held: bool) -> None:
+    instance = {"name": "VI_1", "since": time.time() - 60, "vips": [address], "held": [address] if held else []}
+    instance |= {"mac": "02:00:00:00:00:01", "alike": "same"}
+    report = json.dumps({"jobs": {"vip": {"instances": [instance]}}})
+    metadata = {"name": name, "annotations": {nodes.REPORT: report}}
+    plane.admin.apply({"apiVersion": "v1", "kind": "Node", "metadata": metadata})
+    ready = {"type": "Ready", "status": "True", "reason": "Tried", "message": "by a test"}
+    plane.admin.patch(f"/api/v1/nodes/{name}/status", {"status": {"conditions": [ready]}}, "strategic")
+
+
+def _reasons(plane: ControlPlane, node: str) -> list[str]:
+    events: list[dict[str, Any]] = plane.admin.list(_EVENTS, fieldSelector=f"involvedObject.name={node}")
+    return [str(each["reason"]) for each in events]
+
+
+def test_two_holders_are_flagged_on_both_nodes_and_so_is_the_end_of_it(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    del namespace
+    mark = secrets.token_hex(3)
+    first, second, address = f"first-{mark}", f"second-{mark}", f"10.9.{secrets.randbelow(256)}.1"
+    for name in (first, second):
+        _node(control_plane, name, address, held=True)
+    with CoordinatorProcess(control_plane, tmp_path, roles=["vip"]):
+        for name in (first, second):
+            eventually(lambda name=name: "VIPDuplicateHolder" in _reasons(control_plane, name), "it is flagged", 60.0)  # type: ignore[misc]
+        _node(control_plane, second, address, held=False)
+        eventually(lambda: "VIPConflictGone" in _reasons(control_plane, first), "it is over", 60.0)
+
+
+@pytest.fixture
+def connection(control_plane: ControlPlane) -> Connection:
+    return connect(str(control_plane.kubeconfig("handover", ["system:masters"])), "test")
+
+
+def test_nodes_hand_over_one_at_a_time(control_plane: ControlPlane, namespace: str, connection: Connection) -> None:
+    one, other = (Turn(connection, namespace, name) for name in ("one", "other"))
+    one.take(30.0)
+    one.take(1.0)
+    with pytest.raises(Transient, match="node one is handing its VIP over"):
+        other.take(1.0)
+    one.give_back()
+    other.take(30.0)
+    lease = control_plane.admin.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
+    assert lease["spec"]["holderIdentity"] == "other"
+    other.give_back()
+
+
+def test_without_an_api_server_nobody_waits_for_one(tmp_path: Path, control_plane: ControlPlane) -> None:
+    """Planned work goes on where nobody can say whose turn it is."""
+    dead = Path(control_plane.kubeconfig("dead", ["system:masters"])).read_text()
+    config = tmp_path / "kubeconfig"
+    config.write_text(dead.replace(control_plane.server, "https://127.0.0.1:1"))
+    turn = Turn(connect(str(config), "test"), NAMESPACE, "alone")
+    began = time.monotonic()
+    turn.take(2.0)
+    assert time.monotonic() - began < 20.0
+    turn.give_back()
