@@ -13,7 +13,7 @@ from typing import Final
 
 from nodeagent.changes.certs import Await, AwaitServed, AwaitStart
 from nodeagent.errors import Broken
-from nodeagent.host.livez import ApiServer
+from nodeagent.host.livez import HealthServer
 from nodeagent.host.probe import TlsProbe
 from nodeagent.observed.certificates import Endpoint
 
@@ -64,7 +64,9 @@ class Components:
             return f"does not answer ({served.problem})"
         if change.since and started(served.der) <= change.since:
             return "has not started anew"
-        complaint = ApiServer(change.address, change.port, _ANSWER).complaint(change.health)
+        server = HealthServer(change.address, change.port, _ANSWER)
+        complaint = server.complaint(change.health)
+        server.close()
         return f"is not healthy ({complaint})" if complaint else ""
 
 
