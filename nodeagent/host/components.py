@@ -18,7 +18,8 @@ from nodeagent.host.probe import TlsProbe
 from nodeagent.observed.certificates import Endpoint
 
 LOOPBACK: Final = "apiserver-loopback-client"
-_STARTED: Final = re.compile(LOOPBACK.encode() + rb"@([0-9]{1,15})")
+_NAME: Final = LOOPBACK.encode() + b"@"
+_STRING: Final = re.compile(rb"[\x0c\x13](.)" + _NAME, re.DOTALL)  # UTF8String or PrintableString, and its length
 _PAUSE: Final = 0.5  # seconds between two looks
 _ANSWER: Final = 3.0  # seconds that one answer may take
 
@@ -75,4 +76,5 @@ def started(der: bytes) -> int:
 
     Source: k8s.io/apiserver names it apiserver-loopback-client@SECONDS, in letters that DER keeps as they are.
     """
-    return max((int(digits) for digits in _STARTED.findall(der)), default=0)
+    texts = (der[found.end() : found.end() + found[1][0] - len(_NAME)] for found in _STRING.finditer(der))
+    return max((int(text) for text in texts if text.isdigit()), default=0)

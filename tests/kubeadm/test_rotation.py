@@ -1,0 +1,109 @@
+"""All certificates of a real control plane are renewed under its clients' eyes, and put back where that fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.kubeadm.node import KubeadmNode
+
+_LOAD = Path(__file__).with_name("load.py")
+_OURS = {"apiserver-kubelet-client", "apiserver-etcd-client", "front-proxy-client", "apiserver"}
+
+
+def _renew(node: KubeadmNode, *words: str, check: bool = True) -> dict[str, Any]:
+    done = node.python("-m", "nodeagent", "certs", "renew", "-o", "json", *words, check=check, deadline=600.0)
+    document: dict[str, Any] = json.loads(done.stdout or "{}") | {"code": done.returncode, "stderr": done.stderr}
+    return document
+
+
+def _inventory(node: KubeadmNode) -> dict[str, Any]:
+    done = node.python("-m", "nodeagent", "certs", "list", "-o", "json", check=False)
+    found: list[dict[str, Any]] = json.loads(done.stdout)["certificates"]
+    return {each["path"]: each for each in found if each["kind"] not in ("ca", "kubeconfig-ca")}
+
+
+def _digests(node: KubeadmNode) -> dict[str, str]:
+    """Every file below /etc/kubernetes, manifests included."""
+    top = node.path("/etc/kubernetes")
+    return {
+        str(path.relative_to(top)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(top.rglob("*"))
+        if path.is_file()
+    }
+
+
+@contextmanager
+def _load(node: KubeadmNode) -> Iterator[dict[str, Any]]:
+    """Clients that ask the API server, each time over a new connection; how they fared is there at the end."""
+    told: dict[str, Any] = {}
+    node.write("/root/load.py", _LOAD.read_text())
+    node.path("/root/load.stop").unlink(missing_ok=True)
+
+    def ask() -> None:
+        told.update(json.loads(node.run("python3", "/root/load.py", deadline=900.0).stdout))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield told
+    finally:
+        node.write("/root/load.stop", "")
+        thread.join(60.0)
+
+
+def test_everything_is_renewed_twice_and_no_client_notices(node: KubeadmNode) -> None:
+    before = _inventory(node)
+    with _load(node) as told:
+        for _ in range(2):  # the second shows that the kube-apiserver's watch over its files has outlived the first
+            done = _renew(node, "--all")
+            assert done["result"] == "applied", done
+    assert told["asked"] > 100
+    assert told["failed"] == []
+    after = _inventory(node)
+    renewed = {each["path"] for each in done["renewals"]}
+    assert {f"/etc/kubernetes/pki/{name}.crt" for name in _OURS} <= renewed
+    assert all(after[path]["serial"] != before[path]["serial"] for path in renewed)
+    assert {pod for each in done["renewals"] for pod in each["restarts"]} == {
+        "kube-controller-manager",
+        "kube-scheduler",
+    }
+    assert [finding for entry in after.values() for finding in entry["findings"] if finding["severity"] != "info"] == []
+    _agrees_with_kubeadm(node, after)
+    node.until(lambda: node.get("node", node.name) != {}, "the API server answers the administrator")
+
+
+def _agrees_with_kubeadm(node: KubeadmNode, inventory: dict[str, Any]) -> None:
+    listed = node.run("kubeadm", "certs", "check-expiration", "-o", "json", deadline=120.0).stdout
+    theirs = {each["name"]: each["expirationDate"] for each in json.loads(listed)["certificates"]}
+    names = {
+        each["name"]: each["renewedUntil"]
+        for each in json.loads(
+            node.python("-m", "nodeagent", "certs", "plan", "--all", "-o", "json", check=False).stdout
+        )["renewals"]
+    }
+    assert theirs.keys() <= names.keys()
+    ends = {Path(path).stem: entry["notAfter"] for path, entry in inventory.items()}
+    for name in _OURS:
+        assert datetime.fromisoformat(ends[name]) == datetime.fromisoformat(theirs[name])
+
+
+def test_where_nothing_starts_anew_everything_is_put_back(node: KubeadmNode) -> None:
+    before = _digests(node)
+    node.run("systemctl", "stop", "kubelet.service")
+    try:
+        done = _renew(node, "controller-manager.conf", "front-proxy-client", "--certs-restart-timeout=10s", check=False)
+    finally:
+        node.run("systemctl", "start", "kubelet.service")
+    assert (done["code"], done["result"]) == (1, "undone"), done
+    assert "kube-controller-manager has not started anew after 10 s" in done["why"]
+    assert _digests(node) == before
+    node.until(lambda: node.get("node", node.name) != {}, "the API server answers")
+    ready = node.run("curl", "-sk", "https://127.0.0.1:10257/healthz").stdout
+    assert ready == "ok"
