@@ -8,10 +8,13 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
-from nodeagent.agent.certificates import inspected
+from nodeagent.agent.certificates import inspector_of
+from nodeagent.agent.certrotator import LEASE, Rotator
 from nodeagent.agent.jobs import Context, Loop
+from nodeagent.agent.turn import Turn
 from nodeagent.certs.monitor import NAME, Audience, CertificateMonitor, Look, Pace, inventory_document
 from nodeagent.certs.series import COLUMNS, series
 from nodeagent.engine.controller import Controller
@@ -20,7 +23,7 @@ from nodeagent.telemetry.metrics.tables import Tables, rows
 CONFIG_MAP: Final = "node-local-certs-"  # and the node's name
 _KEY: Final = "certificates.json"
 _MOST: Final = 1000  # certificates in the ConfigMap, which holds 1 MiB
-_WORK: Final = 600.0  # seconds that a look may take, beside the time between two: thousands of files
+_WORK: Final = 1800.0  # seconds that a look may take, beside the time between two: a renewal that is taken back
 _IDLE: Final = 8 * 3600.0  # seconds between two beats of the writer of the ConfigMap
 
 
@@ -35,10 +38,14 @@ def certificates(context: Context) -> Iterator[Sequence[Loop]]:
         tables.show(rows(series(look.inventory, look.answers)))
         written(look)
 
-    with inspected(settings) as inspector:
+    inspector = inspector_of(settings, context.place.tree)
+    with closing_turn(context) as turn:
+        rotator = Rotator(context.place, inspector, turn, context.events, context.registry)
+        tends = settings.certs.rotate and context.place.node.running
+        audience = Audience(context.reporter, context.events, looked)
         monitor = CertificateMonitor(
             inspector,
-            Audience(context.reporter, context.events, looked),
+            replace(audience, tend=rotator.tend) if tends else audience,
             Pace(settings.certs.interval, settings.certs.probe_interval),
             lambda: datetime.datetime.now(datetime.UTC),
             time.monotonic,
@@ -46,6 +53,18 @@ def certificates(context: Context) -> Iterator[Sequence[Loop]]:
         )
         loop = Controller(NAME, monitor.tick, context.watcher, random.Random())  # noqa: S311 - jitter, no secret
         yield [Loop(loop, settings.certs.interval + _WORK), *loops]
+
+
+@contextmanager
+def closing_turn(context: Context) -> Iterator[Turn]:
+    """This node's turn to renew, given back at the end."""
+    settings, member = context.place.settings, context.membership
+    connection = member.connection if member is not None else None
+    turn = Turn(connection, settings.coordinator.namespace, LEASE, settings.node_name, "renews its certificates")
+    try:
+        yield turn
+    finally:
+        turn.give_back()
 
 
 def _published(context: Context) -> tuple[Callable[[Look], None], Sequence[Loop]]:

@@ -13,8 +13,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from nodeagent.agent.jobs import Context, Loop
+from nodeagent.agent.turn import Turn
 from nodeagent.agent.vipfitness import quick_looks, rules_of, slow_looks
-from nodeagent.agent.viphandover import PlannedWork, Turn
+from nodeagent.agent.viphandover import LEASE, PlannedWork
 from nodeagent.engine.controller import Backoff, Controller
 from nodeagent.engine.report import Report, State
 from nodeagent.host.trackfile import TRACK, TrackFile
@@ -54,7 +55,8 @@ def _off() -> Report:
 
 def _planned_work(context: Context) -> PlannedWork:
     settings, member = context.place.settings, context.membership
-    turn = Turn(member.connection if member else None, settings.coordinator.namespace, settings.node_name)
+    connection = member.connection if member else None
+    turn = Turn(connection, settings.coordinator.namespace, LEASE, settings.node_name, "is handing its VIP over")
     return PlannedWork(settings, turn, context.events)
 
 

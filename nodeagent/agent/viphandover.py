@@ -7,13 +7,11 @@ nodes that take each other for the healthy peer are what the Lease is against.
 from __future__ import annotations
 
 import logging
-import random
-import threading
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from nodeagent.agent.announcer import Events
-from nodeagent.errors import Transient
+from nodeagent.agent.turn import Turn
 from nodeagent.host.fitness import unanswered
 from nodeagent.host.livez import HealthServer
 from nodeagent.host.trackfile import HANDOVER, TRACK, TrackFile
@@ -22,58 +20,11 @@ from nodeagent.settings import Settings
 from nodeagent.vip.handover import VipHandover
 from nodeagent.vip.inventory import installations
 
-if TYPE_CHECKING:  # the API's client, only in a cluster
-    from nodeagent.kube.connection import Connection
-    from nodeagent.kube.leases import Election
-
 _log = logging.getLogger(__name__)
 
 LEASE: Final = "nodeagent-vip-handover"
 _TURN: Final = 10.0  # seconds that a node waits for its turn
 _PEER: Final = 2.0  # seconds that a peer may take to answer
-
-
-class Turn:
-    """This node's turn to hand over, by Lease; without a `connection` it is always its turn."""
-
-    def __init__(self, connection: Connection | None, namespace: str, node: str) -> None:
-        self._connection = connection
-        self._namespace = namespace
-        self._node = node
-        self._election: Election | None = None
-
-    def take(self, seconds: float) -> None:
-        """Return when it is our turn, or nobody can say whose it is; Transient if it is another's after `seconds`."""
-        if self._connection is None or (self._election is not None and self._election.leading):
-            return
-        from nodeagent.kube.leases import Election, Seat  # noqa: PLC0415 - the API's client, only in a cluster
-
-        self.give_back()
-        changed = threading.Event()
-        seat = Seat(self._namespace, LEASE, self._node)
-        election = Election(
-            self._connection,
-            seat,
-            changed.set,
-            changed.set,
-            random.Random(),  # noqa: S311 - jitter, no secret
-        )
-        election.start()
-        changed.wait(seconds)
-        if election.leading:
-            self._election = election
-            return
-        election.close()
-        if problems := election.problems():
-            _log.warning("the VIP is handed over without a Lease", extra={"reason": "; ".join(problems)})
-        else:
-            raise Transient(f"node {election.holder} is handing its VIP over, and one does so at a time")
-
-    def give_back(self) -> None:
-        """Let another have its turn."""
-        if self._election is not None:
-            self._election.close()
-            self._election = None
 
 
 class PlannedWork:
@@ -92,7 +43,8 @@ class PlannedWork:
         with VrrpHost(self._settings.root) as host:
             if not (host.live() and installations(host)):
                 return
-            self._turn.take(min(_TURN, deadline / 2))
+            if unsaid := self._turn.take(min(_TURN, deadline / 2)):
+                _log.warning("the VIP is handed over without a Lease", extra={"reason": unsaid})
             track = f"{self._settings.run_dir}/{TRACK}"
             handover = VipHandover(host, self._drain, track, lambda peer: self._well(host, peer), waived=self._waive)
             handover.prepare(reason, deadline / 2)

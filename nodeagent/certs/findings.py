@@ -33,6 +33,7 @@ class Code(StrEnum):
     EXPIRED = "expired"
     EXPIRING = "expiring"
     RENEWAL_DUE = "renewal-due"
+    RENEWAL_FAILED = "renewal-failed"
     NOT_YET_VALID = "not-yet-valid"
     CA_EXPIRING = "ca-expiring"
     OUTLIVES_CA = "outlives-ca"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from nodeagent.certs.facts import rfc3339
@@ -27,16 +27,21 @@ _TOLD: Final = 10  # Events of one look
 
 @dataclass(frozen=True)
 class Look:
-    """What was found at `now`: the files judged, and what the components served when they were last asked."""
+    """What was found at `now`: the files judged, what the components served when they were last asked.
+
+    `tended` is what there is to say of renewals that are due.
+    """
 
     now: datetime.datetime
     inventory: Inventory
     answers: tuple[Answer, ...]
+    tended: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """All of them, most urgent first."""
-        return ordered([*self.inventory.findings, *(each for answer in self.answers for each in answer.findings)])
+        served = (each for answer in self.answers for each in answer.findings)
+        return ordered([*self.inventory.findings, *served, *self.tended])
 
 
 class Inspector(Protocol):
@@ -65,11 +70,15 @@ class Pace:
 
 @dataclass(frozen=True)
 class Audience:
-    """Who is told: `looked` gets every look, for metrics and whoever else reads the inventory."""
+    """Who is told: `looked` gets every look, for metrics and whoever else reads the inventory.
+
+    `tend` comes before all: it may renew what is due, and tells why it did not.
+    """
 
     reporter: Reporter
     events: Events
     looked: Callable[[Look], None]
+    tend: Callable[[Look], tuple[Finding, ...]] = lambda _look: ()
 
 
 class CertificateMonitor:
@@ -101,6 +110,7 @@ class CertificateMonitor:
             self._answers = self._inspector.answers(found, now)
             self._probed = self._ticks()
         look = Look(now, self._inspector.inventory(found, now), self._answers)
+        look = replace(look, tended=self._audience.tend(look))
         self._audience.looked(look)
         self._audience.reporter.publish(report(look))
         self._tell(look.findings)

@@ -20,6 +20,7 @@ from nodeagent.settings.quantities import Count, Duration, Size
 from nodeagent.settings.record import IP_ADDRESS, Record, setting
 from nodeagent.settings.rules import DriftPolicy, DriftRule
 from nodeagent.settings.vip import VipSettings
+from nodeagent.settings.windows import Window, Windows
 
 _DAY = 86400.0
 _MIB = 1 << 20
@@ -220,6 +221,18 @@ class CertsSettings:
     alarm_before: float = setting(Duration(0.0, 3650 * _DAY), 10 * _DAY, help="time left below which that is urgent")
     ca_warn_before: float = setting(
         Duration(0.0, 3650 * _DAY), 365 * _DAY, help="time left below which a CA is reported"
+    )
+    rotate: bool = setting(
+        Switch(),
+        True,
+        help="renew the control plane's certificates by itself when they are due, one node at a time",
+        negation="--no-rotation",
+    )
+    windows: tuple[Window, ...] = setting(
+        Windows(), (), help="times of the week (UTC) in which certificates are renewed; none for always"
+    )
+    spacing: float = setting(
+        Duration(0.0, 7 * _DAY), 600.0, help="time that a node keeps its turn, after which another may renew"
     )
     restart_timeout: float = setting(
         Duration(1.0, 3600.0),

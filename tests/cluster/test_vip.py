@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from nodeagent.agent.viphandover import LEASE, Turn
+from nodeagent.agent.turn import Turn
+from nodeagent.agent.viphandover import LEASE
 from nodeagent.errors import Transient
 from nodeagent.kube.connection import Connection, connect
 from nodeagent.observed import nodes
@@ -62,7 +63,7 @@ def connection(control_plane: ControlPlane) -> Connection:
 
 
 def test_nodes_hand_over_one_at_a_time(control_plane: ControlPlane, namespace: str, connection: Connection) -> None:
-    one, other = (Turn(connection, namespace, name) for name in ("one", "other"))
+    one, other = (Turn(connection, namespace, LEASE, name, "is handing its VIP over") for name in ("one", "other"))
     one.take(30.0)
     one.take(1.0)
     with pytest.raises(Transient, match="node one is handing its VIP over"):
@@ -79,7 +80,7 @@ def test_without_an_api_server_nobody_waits_for_one(tmp_path: Path, control_plan
     dead = Path(control_plane.kubeconfig("dead", ["system:masters"])).read_text()
     config = tmp_path / "kubeconfig"
     config.write_text(dead.replace(control_plane.server, "https://127.0.0.1:1"))
-    turn = Turn(connect(str(config), "test"), NAMESPACE, "alone")
+    turn = Turn(connect(str(config), "test"), NAMESPACE, LEASE, "alone", "works")
     began = time.monotonic()
     turn.take(2.0)
     assert time.monotonic() - began < 20.0

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from nodeagent.agent import certrotator
 from nodeagent.certs.series import COLUMNS
 from nodeagent.pools import series as pools
 from nodeagent.telemetry.metrics.agent import AgentMetrics
@@ -34,6 +35,7 @@ class Metrics:
             self.agent.expect_loop(loop)
         for job in ("machineconfig", "certs"):
             self.agent.expect_job(job)
+        self.registry.counters("nodeagent_cert_renewals", "Renewals", "result", certrotator.RESULTS)
         Tables(self.registry, {**COLUMNS, **pools.COLUMNS})
         self.configuration = ConfigurationMetrics(
             self.registry, drift_kinds=["content", "mode"], drift_actions=["alert", "ignore"]

@@ -1,0 +1,159 @@
+"""Renews what is due by itself, when it may: the daemon's side of a rotation.
+
+Invariant: after a renewal that was taken back nothing is tried again by itself until the certificates are others, or
+somebody renews by hand: a loop of restarts is worse than a certificate that ends soon, which alerts tell of.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from nodeagent.agent.announcer import Events
+from nodeagent.agent.certificates import Inspector
+from nodeagent.agent.rotation import Rotation
+from nodeagent.agent.turn import Turn
+from nodeagent.agent.workplace import Workplace
+from nodeagent.certs.catalog import Manager
+from nodeagent.certs.due import ClockReading, clock_doubts
+from nodeagent.certs.findings import Code, Finding, Severity
+from nodeagent.certs.identity import Role
+from nodeagent.certs.inventory import Entry
+from nodeagent.certs.monitor import Look
+from nodeagent.certs.renewal import Wanted
+from nodeagent.certs.turn import etcd_members, out_of_turn, postponed
+from nodeagent.engine.executor import Progress, Result
+from nodeagent.errors import NodeAgentError
+from nodeagent.telemetry.metrics.registry import Registry
+
+_log = logging.getLogger("nodeagent")
+
+LEASE: Final = "nodeagent-certs"
+STATE: Final = "certs.json"
+RESULTS: Final = ("renewed", "undone", "failed")
+_TURN: Final = 20.0  # seconds to wait for our turn
+
+
+class Rotator:
+    """Tends to what is due, on the thread of the certificates' loop."""
+
+    def __init__(self, place: Workplace, inspector: Inspector, turn: Turn, events: Events, registry: Registry) -> None:
+        self._place = place
+        self._rotation = Rotation(place, inspector)
+        self._inspector = inspector
+        self._turn = turn
+        self._events = events
+        self._renewals = registry.counters(
+            "nodeagent_cert_renewals", "Renewals by the daemon, by how they ended", "result", RESULTS
+        )
+        self._memory = _Memory(place)
+        self._free_at = 0.0  # monotonic time at which our turn ends
+
+    def tend(self, look: Look) -> tuple[Finding, ...]:
+        """Renew what is due if it may be renewed now; what is to be said about it if not."""
+        if self._turn.held and time.monotonic() >= self._free_at:
+            self._turn.give_back()
+        due = [entry for entry in look.inventory.entries if entry.due and entry.manager is Manager.AGENT]
+        doubts = self._memory.doubts(look)
+        if not due or look.inventory.node.role is not Role.CONTROL_PLANE:
+            return ()
+        if stopped := self._memory.stopped(_serials(due)):
+            advice = "`nodeagent certs renew` tries again"
+            return (_finding(due[0], Severity.HIGH, f"was not renewed: {stopped}", advice),)
+        try:
+            if reason := self._obstacle(look, due, doubts):
+                return (_finding(due[0], Severity.INFO, f"is due, and not renewed yet: {reason}", ""),)
+            self._renew(look, due)
+        except NodeAgentError as error:
+            self._renewals["failed"].inc()
+            return (_finding(due[0], Severity.HIGH, f"cannot be renewed: {error}", "`nodeagent certs plan` says more"),)
+        return ()
+
+    def _obstacle(self, look: Look, due: Sequence[Entry], doubts: Sequence[str]) -> str:
+        settings = self._place.settings.certs
+        left = min(entry.certificate.not_after for entry in due if entry.certificate is not None) - look.now
+        if reason := postponed(look.now, left, settings.windows, doubts):
+            return reason
+        unsaid = self._turn.take(_TURN)
+        if not unsaid:
+            self._free_at = time.monotonic() + settings.spacing
+            return ""
+        flags = self._inspector.survey().pods.flags("etcd") or {}
+        members = etcd_members(flags.get("initial-cluster", ""))
+        spacing = datetime.timedelta(seconds=settings.spacing)
+        return out_of_turn(look.now, left, look.inventory.node.name, members, spacing)
+
+    def _renew(self, look: Look, due: Sequence[Entry]) -> None:
+        settings = self._place.settings
+        seconds = settings.certs.lifetime
+        wanted = Wanted(lifetime=datetime.timedelta(seconds=seconds) if seconds else None)
+        with self._place.store.locked(settings.apply.lock_timeout):
+            self._place.job.recover()
+            outcome = self._rotation.renew(self._rotation.propose(wanted, look.now), _silent)
+        names = ", ".join(sorted({entry.name for entry in due}))
+        if outcome.result is Result.APPLIED:
+            self._renewals["renewed"].inc()
+            self._events.record("Normal", "CertificatesRenewed", f"renewed: {names}")
+            _log.info("certificates renewed", extra={"certificates": names})
+            return
+        self._renewals["undone"].inc()
+        self._memory.stop(_serials(due), outcome.why)
+        self._events.record("Warning", "CertificateRenewalUndone", f"{outcome.why}; everything is as it was before")
+        _log.error("a renewal was taken back", extra={"certificates": names, "reason": outcome.why})
+
+
+def _silent(_: Progress) -> None:
+    """The log tells the outcome."""
+
+
+def _serials(due: Sequence[Entry]) -> list[str]:
+    return sorted(str(entry.certificate.serial) for entry in due if entry.certificate is not None)
+
+
+def _finding(entry: Entry, severity: Severity, message: str, advice: str) -> Finding:
+    return Finding(entry.path, Code.RENEWAL_FAILED if severity.rank else Code.RENEWAL_DUE, severity, message, advice)
+
+
+class _Memory:
+    """What outlives the process: the last reading of the clocks, and what was given up."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+        self._known: dict[str, Any] = _decoded(place.store.read(STATE))
+
+    def doubts(self, look: Look) -> tuple[str, ...]:
+        """Why the clock is not to be believed now; a clock that is believed is what the next look compares with."""
+        now = ClockReading(look.now, time.clock_gettime(time.CLOCK_BOOTTIME), self._place.node.boot)
+        certificates = [entry.certificate for entry in look.inventory.entries if entry.certificate is not None]
+        doubts = clock_doubts(now, _reading(self._known.get("clock")), certificates)
+        if not doubts:
+            self._known["clock"] = {"wall": now.wall.timestamp(), "boot": now.boot, "boot_id": now.boot_id}
+        return doubts
+
+    def stopped(self, serials: Sequence[str]) -> str:
+        """Why nothing is tried with just these certificates; "" if something may be."""
+        given_up = self._known.get("stopped", {})
+        return str(given_up.get("why", "")) if given_up.get("serials") == list(serials) else ""
+
+    def stop(self, serials: Sequence[str], why: str) -> None:
+        self._known["stopped"] = {"serials": list(serials), "why": why}
+        self._place.store.write(STATE, json.dumps(self._known).encode())
+
+
+def _decoded(data: bytes | None) -> dict[str, Any]:
+    """What was kept; a file that is damaged costs what it held, and nothing else."""
+    try:
+        found = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _reading(kept: dict[str, Any] | None) -> ClockReading | None:
+    if not kept:
+        return None
+    return ClockReading(datetime.datetime.fromtimestamp(kept["wall"], datetime.UTC), kept["boot"], kept["boot_id"])
