@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from nodeagent.host.store import Store
 from nodeagent.host.systemd import Systemd
 from nodeagent.host.tree import Tree
 from nodeagent.machineconfig.disruption import Policy
-from nodeagent.machineconfig.job import Intent, Job, Retention
+from nodeagent.machineconfig.job import Intent, Job, Remit, Retention
 from nodeagent.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,13 +60,23 @@ def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
     informant = Systemd(min(_ANSWER, settings.apply.unit_timeout), run)
     node = LocalNode(tree, store, fetcher, informant)
     effects = LocalEffects(tree, f"{store.path}/originals", systemd, settings.certs.restart_timeout)
+    remit = Remit(settings.user, lambda: _owned(settings))
     retention = Retention(settings.generations.keep, settings.generations.max_bytes)
 
     def executor() -> Executor:
         return Executor(Journal(store.prepare()), effects, node.boot)
 
-    job = Job(node, store, effects.check, executor, settings.user, retention)
+    job = Job(node, store, effects.check, executor, remit, retention)
     return Workplace(settings, tree, store, node, systemd, informant, job)
+
+
+def _owned(settings: Settings) -> Mapping[str, str]:
+    """Paths that the agent's own renewals write, by owner."""
+    if not settings.certs.rotate:
+        return {}
+    from nodeagent.certs.catalog import renewed_paths  # noqa: PLC0415 - by need
+
+    return dict.fromkeys(renewed_paths(), "the agent's renewal of certificates (certs.rotate)")
 
 
 def intent(paths: list[str], pool: str) -> tuple[Intent, Documents]:

@@ -133,3 +133,10 @@ FILES: Final = (
 KUBEADM_NAMES: Final = frozenset(
     item.name for item in (*FILES, *KUBECONFIGS) if not item.path.startswith(("/var/lib/", "/root/"))
 ) - {"kubelet.conf"}
+
+
+def renewed_paths() -> tuple[str, ...]:
+    """What a renewal may write: certificates, keys, kubeconfigs, and manifests of what starts anew; sorted."""
+    ours = [item for item in (*FILES, *KUBECONFIGS) if item.manager is Manager.AGENT]
+    manifests = {f"{MANIFESTS}/{pod}.yaml" for item in ours for pod in item.restart}
+    return tuple(sorted({path for item in ours for path in (item.path, item.key) if path} | manifests))

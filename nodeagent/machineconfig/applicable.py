@@ -8,7 +8,8 @@ stand in the current one as they are. Contents have to come with the config, or 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from nodeagent.errors import Problem
@@ -39,16 +40,20 @@ def inapplicable(
     object: str,  # noqa: A002 - Problem's own word for what to open
     user: str,
     current: Config = _NOTHING,
+    owned: Mapping[str, str] = MappingProxyType({}),
     provenance: Provenance | None = None,
 ) -> tuple[Problem, ...]:
     """Every reason why a node that has `current` cannot have `config`.
 
-    `user` is the one whose SSH keys and password are managed. Problems name the MachineConfigs that `provenance` tells
-    their part came from, and else `object`.
+    `user` is the one whose SSH keys and password are managed, `owned` tells by path which other job writes it.
+    Problems name the MachineConfigs that `provenance` tells their part came from, and else `object`.
     """
     findings = Findings()
     for node, place in nodes(config.storage, findings):
         _node(node, place)
+        if owner := owned.get(node.path):
+            advice = "leave it out here, or turn that job off"
+            place.problem(".path", f"{node.path!r} belongs to {owner}: two owners would undo each other", advice)
     if config.passwd.users != current.passwd.users:
         _users(config.passwd.users, user, findings)
     for section, entries, kind in _FIXED:

@@ -7,7 +7,7 @@ command line and the daemon can take turns under the lock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,6 +56,14 @@ class Retention:
 
 
 @dataclass(frozen=True)
+class Remit:
+    """Whose SSH keys and password are managed here, and by path which other job of the agent writes it."""
+
+    user: str
+    owned: Callable[[], Mapping[str, str]] = dict
+
+
+@dataclass(frozen=True)
 class Intent:
     """A rendered config with the disruption policy that goes with it, and why it is to be applied.
 
@@ -81,7 +89,7 @@ class Job:
         store: Store,
         check: Callable[[Sequence[Change]], None],
         executor: Callable[[], Executor],
-        user: str,
+        remit: Remit,
         retention: Retention,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -89,7 +97,7 @@ class Job:
         self.store = store
         self._check = check
         self._executor = executor
-        self._user = user
+        self._remit = remit
         self._retention = retention
         self._clock = clock
         self._known: tuple[tuple[int, ...], Applied] | None = None
@@ -149,7 +157,7 @@ class Job:
         from nodeagent.machineconfig.resolve import resolve  # noqa: PLC0415 - see above
 
         today = int(self._clock()) // _DAY
-        return resolve(rendered, self.node, applied, user=self._user, today=today)
+        return resolve(rendered, self.node, applied, user=self._remit.user, today=today, owned=self._remit.owned())
 
     def _next(self, applied: Applied) -> int:
         newest = max((number for number, _ in self._numbers()), default=0)

@@ -5,6 +5,9 @@ Reads the node through `Node` and changes nothing. All problems are found before
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from nodeagent.errors import Rejected
 from nodeagent.machineconfig.applicable import inapplicable
 from nodeagent.machineconfig.applied import Applied
@@ -16,14 +19,24 @@ from nodeagent.machineconfig.resolve import account, kernel, storage, units
 from nodeagent.machineconfig.resolve.context import Context
 
 
-def resolve(rendered: Rendered, node: Node, applied: Applied, *, user: str, today: int) -> Desired:
-    """What `node` should have. `today` is in days since the epoch, for shadow(5).
+def resolve(
+    rendered: Rendered,
+    node: Node,
+    applied: Applied,
+    *,
+    user: str,
+    today: int,
+    owned: Mapping[str, str] = MappingProxyType({}),
+) -> Desired:
+    """What `node` should have. `today` is in days since the epoch, for shadow(5); `owned` are paths of other jobs.
 
     Raises Rejected with every reason why the node cannot have it, Transient if a source is away.
     """
     context = Context(rendered, node, applied)
     named = f"MachineConfig {rendered.name}"
-    context.problems += inapplicable(rendered.config, object=named, user=user, provenance=rendered.provenance)
+    context.problems += inapplicable(
+        rendered.config, object=named, user=user, owned=owned, provenance=rendered.provenance
+    )
     storage.resolve(context)
     declared_units = units.resolve(context)
     declared_account = account.resolve(context, user, today)

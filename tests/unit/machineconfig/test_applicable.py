@@ -109,3 +109,12 @@ def test_all_at_once_and_in_the_names_of_those_who_declared_it() -> None:
     assert [problem.object for problem in found] == ["MachineConfig 10-a + MachineConfig 20-b", "MachineConfig 10-a"]
     anonymous = inapplicable(new, object="MachineConfig render-x", user="boot")
     assert {problem.object for problem in anonymous} == {"MachineConfig render-x"}
+
+
+def test_a_path_of_another_job_is_refused_with_both_owners() -> None:
+    new = config({"storage": {"files": [{"path": "/etc/kubernetes/scheduler.conf"}, {"path": "/etc/other"}]}})
+    owned = {"/etc/kubernetes/scheduler.conf": "the renewal of certificates"}
+    (problem,) = inapplicable(new, object="MachineConfig render-x", user="boot", owned=owned)
+    assert problem.path.endswith(".path")
+    assert "MachineConfig render-x" in str(problem)
+    assert "the renewal of certificates" in str(problem)
