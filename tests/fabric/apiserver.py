@@ -1,12 +1,18 @@
-"""A TLS server that answers livez and readyz as it is told."""
+"""A TLS server that answers livez and readyz as it is told: in this process, or as one of its own in a router.
+
+As a program: `python -m tests.fabric.apiserver ADDRESS PORT FILE` answers with the status that stands in FILE.
+"""
 
 from __future__ import annotations
 
 import http.server
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import trustme
 
@@ -29,14 +35,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     """Answers with `status`; `asked` are the paths."""
 
-    status = 200
+    daemon_threads = True
+    request_queue_size = 256
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+        super().__init__((address, port), _Handler)
         self.asked: list[str] = []
+        self.status = 200
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         trustme.CA().issue_cert("localhost").configure_cert(context)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def port(self) -> int:
@@ -44,6 +52,16 @@ class Server(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hangs up is no matter."""
+
+
+class _Told(Server):
+    """Its status stands in a file."""
+
+    told = Path()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.status = int(self.told.read_text())
+        super().process_request(request, client_address)
 
 
 @contextmanager
@@ -56,3 +74,13 @@ def api_server() -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def _main(address: str, port: str, status: str) -> None:
+    server = _Told(address, int(port))
+    server.told = Path(status)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

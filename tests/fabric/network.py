@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -40,6 +41,8 @@ class Router:
     name: str
     address: str
     holder: subprocess.Popen[bytes]
+    bridge: subprocess.Popen[bytes]
+    port: str
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -48,6 +51,10 @@ class Router:
 
     def inside(self, *command: str) -> list[str]:
         return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "--", *command]
+
+    def program(self, module: str, *arguments: str) -> list[str]:
+        """The command that runs a module of the tests inside."""
+        return self.inside("env", f"PYTHONPATH={_CHECKOUT}", sys.executable, "-m", module, *arguments)
 
     def run(self, *command: str) -> str:
         return _run(*self.inside(*command))
@@ -78,6 +85,14 @@ class Router:
     def holds(self, address: str = VIP) -> bool:
         return f" {address}/" in self.run("ip", "-o", "addr", "show", "dev", "eth0")
 
+    def cut(self) -> None:
+        """Take the router off the bridge; its own link stays up, so that nothing here can tell."""
+        _nsenter(self.bridge, "ip", "link", "set", self.port, "nomaster")
+
+    def mend(self) -> None:
+        """Put the router back on the bridge."""
+        _nsenter(self.bridge, "ip", "link", "set", self.port, "master", "br0")
+
     def stop(self) -> None:
         for process in self.processes:
             _end(process)
@@ -107,8 +122,8 @@ def network(routers: int) -> Iterator[list[Router]]:
 @contextmanager
 def _router(number: int, bridge: subprocess.Popen[bytes]) -> Iterator[Router]:
     with _holder() as holder:
-        router = Router(f"k{number}", f"10.77.0.{number}", holder)
         port = f"port{number}"
+        router = Router(f"k{number}", f"10.77.0.{number}", holder, bridge, port)
         link = ["ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(holder.pid)]
         _nsenter(bridge, *link)
         _nsenter(bridge, "ip", "link", "set", port, "master", "br0", "up")
