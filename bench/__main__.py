@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from bench import apply, attached, coordinated, drift, idle, installation, machine, recheck, report, start
+from bench import apply, attached, coordinated, drift, failover, idle, installation, machine, recheck, report, start
 from bench.report import Section
 from bench.scale import FULL, QUICK, Scale
 
@@ -21,6 +21,7 @@ _BENCHES: dict[str, _Bench] = {
     "start": start.bench,
     "attached": attached.bench,
     "coordinated": coordinated.bench,
+    "failover": failover.bench,
 }
 _DOCUMENT = "docs/performance.md"
 _SCRATCH = os.path.abspath(".cache/bench")

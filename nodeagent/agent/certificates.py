@@ -18,6 +18,7 @@ from nodeagent.certs.survey import Survey, survey
 from nodeagent.host.pki import PkiReader
 from nodeagent.host.tree import Tree
 from nodeagent.settings import Settings
+from nodeagent.vip.inventory import COPIES
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Inspector:
     policy: Policy
 
     def survey(self) -> Survey:
-        return survey(self.library, self.settings.certs.paths)
+        return survey(self.library, (*self.settings.certs.paths, COPIES))
 
     def inventory(self, found: Survey, now: datetime.datetime) -> Inventory:
         return assess(found, self._node(found), now, self.library.signed_by, self.policy)

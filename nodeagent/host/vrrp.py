@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from nodeagent.host import addresses, adverts, arp, vrrpdump
+import fcntl
+import socket
+import struct
+
+from nodeagent.host import addresses, adverts, arp, neighbours, vrrpdump
 from nodeagent.host.keepalived import KeepalivedHost
 from nodeagent.observed.vrrp import Advert, Assigned, Daemon, Reported
 
+_SIOCGIFHWADDR = 0x8927
+_IFREQ = struct.Struct("16s24s")  # ifr_name, ifr_hwaddr: family and bytes
 _ANSWER = 1.0  # seconds; keepalived takes about one millisecond
 _PROBE = 0.3  # seconds; a neighbour takes well under a millisecond, and one probe may be lost
 
@@ -22,11 +28,10 @@ class VrrpHost(KeepalivedHost):
         return addresses.assigned()
 
     def owners(self, interface: str, address: str) -> frozenset[str] | None:
-        """MAC addresses of others that claim `address`; None for IPv6, and where the link cannot be asked."""
-        if ":" in address:
-            return None
+        """MAC addresses of others that claim `address`; None where the link cannot be asked."""
+        asked = neighbours.owners if ":" in address else arp.owners
         try:
-            return arp.owners(interface, address, _PROBE)
+            return asked(interface, address, _PROBE)
         except OSError:  # no such interface, it is down, or we may not
             return None
 
@@ -35,9 +40,11 @@ class VrrpHost(KeepalivedHost):
         return adverts.heard(seconds, frozenset(each.address for each in self.assigned()))
 
     def mac(self, interface: str) -> str:
-        """The hardware address of an interface, "" if it has none."""
+        """The hardware address of an interface of this network namespace, "" if there is none (netdevice(7))."""
+        request = _IFREQ.pack(interface.encode()[:15], b"")
         try:
-            with open(f"/sys/class/net/{interface}/address") as file:
-                return file.read().strip()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+                answer = fcntl.ioctl(link, _SIOCGIFHWADDR, request)
         except OSError:
             return ""
+        return answer[18:24].hex(":")

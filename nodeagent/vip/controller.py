@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from nodeagent.engine.report import Report, Reporter
 from nodeagent.observed.vrrp import Removal, Transition, VrrpState
-from nodeagent.vip.findings import Finding
+from nodeagent.vip.findings import Code, Finding
 from nodeagent.vip.health import Health
 from nodeagent.vip.inventory import Installation, installations
 from nodeagent.vip.observe import Live, sight
@@ -23,6 +23,7 @@ from nodeagent.vip.truth import GRACE, Sight, belief, findings
 NAME: Final = "vip"
 IDLE: Final = 10.0  # seconds between two looks at which keepalived there is
 _TOLD: Final = 10  # Events of one look
+_OF_THE_LINK: Final = (Code.DUPLICATE_OWNER, Code.UNOWNED, Code.FOREIGN_VRID)
 _SPACED: Final = 0.5  # seconds between two questions: each answer is a line in keepalived's log
 
 
@@ -126,7 +127,7 @@ class VipController:
 
     def _sights(self, now: float, started: float) -> tuple[Sight, ...]:
         present = installations(self._node)
-        probe = started - self._probed >= self._probe_interval
+        probe = started - self._probed >= self._probing()
         doubt = probe or self._doubted(present)
         if doubt and started - self._asked >= _SPACED:
             self._woken, self._asked = False, started
@@ -138,6 +139,11 @@ class VipController:
             sights = tuple(Sight(each, now, self._node.assigned()) for each in present)
             before = self._last
         return tuple(self._completed(each, before) for each in sights)
+
+    def _probing(self) -> float:
+        """Seconds between two probes: what the link has said is checked soon where it was bad."""
+        bad = any(each.code in _OF_THE_LINK for each in self._open)
+        return min(IDLE, self._probe_interval) if bad else self._probe_interval
 
     def _doubted(self, present: tuple[Installation, ...]) -> bool:
         return self._woken or present != tuple(each.installation for each in self._last)

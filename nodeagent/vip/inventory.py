@@ -15,6 +15,7 @@ from nodeagent.vip.configuration import Configuration, configuration
 
 CONFIG = "/etc/keepalived/keepalived.conf"
 ALIVE = "/etc/keepalived/alive.yaml"  # Alauda's software load balancer keeps its own description beside it
+COPIES = "/etc/keepalived/kubecfg/*.conf"  # and copies of kubeconfigs, with whose end it stops
 
 
 class Files(Sources, Protocol):

@@ -165,7 +165,7 @@ def _owners(instance: Instance, now: Belief, here: Mapping[Vip, str], sight: Sig
             named = ", ".join(sorted(others))
             message = f"is claimed {'by this node and ' if vip in here else ''}by {named}"
             yield Finding(vip.address, Code.DUPLICATE_OWNER, message, "see which of them is MASTER; stop the other")
-        elif not others and vip not in here and now.settled(sight.now):
+        elif not others and vip not in here and sight.now - now.since > GRACE + instance.takeover:
             message = f"nobody on the link of {vip.interface} has it"
             yield Finding(vip.address, Code.UNOWNED, message, "look at keepalived on the other nodes")
 

@@ -15,8 +15,8 @@ T = TypeVar("T")
 _CLONE_FS, _CLONE_NEWNS, _CLONE_NEWNET = 0x200, 0x20000, 0x40000000
 
 
-def inside(router: Router, function: Callable[[], T]) -> T:
-    """The result of `function` inside `router`; what it raises is raised here."""
+def inside(router: Router, function: Callable[[], T], deadline: float = 3 * DEADLINE) -> T:
+    """The result of `function` inside `router`, within `deadline` seconds; what it raises is raised here."""
     results: list[T] = []
     failures: list[BaseException] = []
 
@@ -29,7 +29,8 @@ def inside(router: Router, function: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(3 * DEADLINE)
+    thread.join(deadline)
+    assert not thread.is_alive(), f"not within {deadline:g} s"
     if failures:
         raise failures[0]
     return results[0]

@@ -6,6 +6,7 @@ namespaces have no names and live as long as the process that holds them, so not
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -84,6 +85,10 @@ class Router:
 
     def holds(self, address: str = VIP) -> bool:
         return f" {address}/" in self.run("ip", "-o", "addr", "show", "dev", "eth0")
+
+    @property
+    def mac(self) -> str:
+        return str(json.loads(self.run("ip", "-j", "link", "show", "dev", "eth0"))[0]["address"])
 
     def cut(self) -> None:
         """Take the router off the bridge; its own link stays up, so that nothing here can tell."""

@@ -57,7 +57,7 @@ def test_a_healthy_pair_is_well_and_its_number_is_fresh(elected: tuple[Router, R
     eventually(backup, lambda: said(backup)["state"] == "Done", "all is well")
     (instance,) = said(master)["instances"]
     assert instance["held"] == [VIP]
-    assert instance["mac"] == master.run("cat", "/sys/class/net/eth0/address").strip()
+    assert instance["mac"] == master.mac
 
 
 def test_a_move_is_known_on_both_sides(elected: tuple[Router, Router]) -> None:

@@ -98,6 +98,16 @@ def test_checks(cluster: Node) -> None:
     assert codes == ["key-mismatch", "key-permissions"]
 
 
+def test_the_copies_of_a_software_load_balancer_are_looked_at_too(cluster: Node, authority: Pair) -> None:
+    expired = issue("kubernetes-admin", authority, usages=("clientAuth",), ends=NOW - 1 * DAY)
+    put(cluster, "etc/keepalived/kubecfg/admin.conf", kubeconfig(expired, authority), 0o600)
+    put(cluster, "etc/keepalived/kubecfg/readme", b"nothing of ours")
+    found = cluster("certs", "check", "-o", "json", *AT).json["findings"]
+    assert {(each["path"], each["code"]) for each in found} == {
+        ("/etc/keepalived/kubecfg/admin.conf (user somebody)", "expired")
+    }
+
+
 def test_the_clock_decides(cluster: Node) -> None:
     assert cluster("certs", "check", "--now", "2027-05-01T00:00:00+02:00").code == 3
 
