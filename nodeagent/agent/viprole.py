@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 _BUSY: Final = 5.0  # seconds between two rounds while somebody has just become MASTER
 _IDLE: Final = 60.0
-_COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "nodeagent_vip_holders": ("Nodes that say they have an address", ("address",)),
     "nodeagent_vip_conflicts": (
         "1 while what the nodes say of an address does not fit together",
@@ -88,7 +88,7 @@ def referee(office: Office) -> Duty:
     """The role of the VIPs."""
     chance = random.Random()  # noqa: S311 - jitter, no secret
     seen = Collection(office.connection, Scope("/api/v1/nodes"), _view, office.changed, chance)
-    tables = Tables(office.registry, _COLUMNS)
+    tables = Tables(office.registry, COLUMNS)
 
     def tell(node: str, said: tuple[str, str, str]) -> None:
         announcement(office.connection, "Node", node, said, datetime.now(UTC))

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import trustme
 
@@ -24,7 +23,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         assert isinstance(server, Server)
         server.asked.append(self.path)
-        self.send_response(server.status)
+        self.send_response(server.answer())
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -46,6 +45,10 @@ class Server(http.server.ThreadingHTTPServer):
         trustme.CA().issue_cert("localhost").configure_cert(context)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
+    def answer(self) -> int:
+        """The status of the next answer."""
+        return self.status
+
     @property
     def port(self) -> int:
         return int(self.server_address[1])
@@ -59,9 +62,8 @@ class _Told(Server):
 
     told = Path()
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.status = int(self.told.read_text())
-        super().process_request(request, client_address)
+    def answer(self) -> int:
+        return int(self.told.read_text())
 
 
 @contextmanager

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
+from nodeagent.agent.viphandover import PlannedWork, Turn
 from nodeagent.engine.handover import Handover
 from nodeagent.errors import Transient
 from nodeagent.host.trackfile import TrackFile
 from nodeagent.host.vrrp import VrrpHost
+from nodeagent.settings import Settings
+from nodeagent.settings.vip import VipSettings
 from nodeagent.vip.handover import VipHandover
 from tests.fabric.agent import agent
+from tests.fabric.agents import api_server
 from tests.fabric.namespace import inside
 from tests.fabric.network import NOBODY, Router, config, others, until
 
@@ -105,3 +111,72 @@ def test_drain_and_resume_as_commands(pair: list[Router]) -> None:
         assert (first.holds(), second.holds()) == (False, True)
         first.run(*_VIP, "resume")
         until(first.holds, "the VIP comes back")
+
+
+@dataclass
+class _Told:
+    """Events."""
+
+    reasons: list[str] = field(default_factory=list)
+
+    def record(self, kind: str, reason: str, message: str) -> None:
+        del kind, message
+        self.reasons.append(reason)
+
+
+def _planned(router: Router, told: _Told, **vip: object) -> None:
+    """As the daemon does it before a reboot."""
+    settings = replace(Settings(), vip=replace(VipSettings(), **vip))  # type: ignore[arg-type] # as given
+    inside(router, lambda: PlannedWork(settings, Turn(None, "", ""), told).prepare("a reboot", 20.0))
+
+
+@pytest.mark.parametrize("obstacle", ["does not track", "names no peers"])
+def test_what_cannot_be_handed_over_at_all_stops_no_reboot(router: Router, obstacle: str) -> None:
+    text = config(router, [NOBODY], priority=150)
+    blind = "track_file { health }" if obstacle == "does not track" else f"unicast_peer {{ {NOBODY}\n }}"
+    assert blind in text
+    router.start(text.replace(blind, ""))
+    until(router.holds, "the router holds the VIP")
+    told = _Told()
+    with agent(router):
+        _planned(router, told)
+    assert "VIPNotHandedOver" in told.reasons
+    assert router.holds()
+
+
+def test_a_node_without_keepalived_has_nothing_to_hand_over(router: Router) -> None:
+    told = _Told()
+    _planned(router, told)
+    assert told.reasons == []
+
+
+def test_planned_work_waits_for_a_peer_that_is_well_and_its_own_drain_ends_with_it(pair: list[Router]) -> None:
+    first, second = pair
+    _elect(pair)
+    told = _Told()
+    with agent(first):
+        with pytest.raises(Transient, match="no peer of VI_1 is seen to be well"):
+            _planned(first, told)
+        assert first.holds()
+        with api_server(second):
+            _planned(first, told)
+        assert (first.holds(), second.holds()) == (False, True)
+        assert told.reasons == ["VIPHandedOver"]
+        first.run(*_VIP, "resume")
+        assert not first.holds(), "a command does not end what the agent began"
+        Path(first.path("/run/nodeagent/vip-handover")).unlink()
+        until(first.holds, "the VIP comes back")
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_without_an_api_server_a_peer_that_answers_on_the_link_is_well(pair: list[Router], reachable: bool) -> None:
+    first, second = pair
+    _elect(pair)
+    with agent(first):
+        if reachable:
+            _planned(first, _Told(), endpoint=None)
+            assert (first.holds(), second.holds()) == (False, True)
+        else:
+            second.cut()
+            with pytest.raises(Transient, match="no peer of VI_1 is seen to be well"):
+                _planned(first, _Told(), endpoint=None)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent.host.livez import HealthServer
-from nodeagent.host.trackfile import HEARTBEAT, TRACK, TrackFile
+from nodeagent.host.trackfile import DRAIN, HANDOVER, HEARTBEAT, TRACK, TrackFile
 from nodeagent.vip.health import FAULT, LIVE, READY, rules
 from nodeagent.vip.monitor import Looks, looks_at
 from tests.capabilities import require
@@ -112,6 +112,21 @@ def test_a_stale_zero_does_not_keep_a_broken_node_in_the_election(tmp_path: Path
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert _guard(tmp_path, port) == f"{FAULT}\n"
+
+
+@pytest.mark.parametrize("name", [DRAIN, HANDOVER])
+def test_the_guard_heeds_planned_work_as_the_agent_does(tmp_path: Path, name: str) -> None:
+    require("curl")
+    TrackFile(str(tmp_path), name).begin_drain(-253)
+    with api_server() as server:
+        assert _guard(tmp_path, server.port) == "-253\n"
+        TrackFile(str(tmp_path), name).end_drain()
+        assert _guard(tmp_path, server.port) == "0\n"
+
+
+def test_the_guard_of_a_node_without_an_api_server_decides_nothing(tmp_path: Path) -> None:
+    subprocess.run([_GUARD, str(tmp_path), "none"], check=True, timeout=10)
+    assert (tmp_path / TRACK).read_text() == "0\n"
 
 
 def test_the_agent_takes_the_track_file_back_from_the_guard(tmp_path: Path) -> None:

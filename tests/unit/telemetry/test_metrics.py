@@ -12,13 +12,14 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from nodeagent.agent import certrotator
+from nodeagent.agent import certrotator, viprole
 from nodeagent.certs.series import COLUMNS
 from nodeagent.pools import series as pools
 from nodeagent.telemetry.metrics.agent import AgentMetrics
 from nodeagent.telemetry.metrics.configuration import ApplyOutcome, ConfigurationMetrics, Recovery
 from nodeagent.telemetry.metrics.registry import Registry, pages
 from nodeagent.telemetry.metrics.tables import Tables
+from nodeagent.vip import series as vip
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -36,7 +37,7 @@ class Metrics:
         for job in ("machineconfig", "certs"):
             self.agent.expect_job(job)
         self.registry.counters("nodeagent_cert_renewals", "Renewals", "result", certrotator.RESULTS)
-        Tables(self.registry, {**COLUMNS, **pools.COLUMNS})
+        Tables(self.registry, {**COLUMNS, **pools.COLUMNS, **vip.COLUMNS, **viprole.COLUMNS})
         self.configuration = ConfigurationMetrics(
             self.registry, drift_kinds=["content", "mode"], drift_actions=["alert", "ignore"]
         )
