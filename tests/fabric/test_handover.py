@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.agent.viphandover import PlannedWork, Turn
+from nodeagent.agent.turn import Turn
+from nodeagent.agent.viphandover import PlannedWork
 from nodeagent.engine.handover import Handover
 from nodeagent.errors import Transient
 from nodeagent.host.trackfile import TrackFile
@@ -127,7 +128,7 @@ class _Told:
 def _planned(router: Router, told: _Told, **vip: object) -> None:
     """As the daemon does it before a reboot."""
     settings = replace(Settings(), vip=replace(VipSettings(), **vip))  # type: ignore[arg-type] # as given
-    inside(router, lambda: PlannedWork(settings, Turn(None, "", ""), told).prepare("a reboot", 20.0))
+    inside(router, lambda: PlannedWork(settings, Turn(None, "", "", "", ""), told).prepare("a reboot", 20.0))
 
 
 @pytest.mark.parametrize("obstacle", ["does not track", "names no peers"])
