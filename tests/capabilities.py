@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.controlplane import binaries
+from tests.ovn import packages
 
 
 def _fanotify() -> bool:
@@ -48,6 +49,7 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
     ),
     "kube-controller-manager": (_controller_manager, "unset KUBEBUILDER_ASSETS and run scripts/build-control-plane"),
     "prometheus": (_on_path("prometheus"), "install the package prometheus, which brings promtool too"),
+    "ovn": (packages.obtainable, "python -m tests.ovn.packages tells what is missing"),
     "systemd": (lambda: os.path.exists("/usr/lib/systemd/systemd"), "install the package systemd"),
 }
 
@@ -55,8 +57,8 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
 def require(*capabilities: str) -> None:
     """Skip the calling test unless the machine has all of `capabilities`; fail it instead in CI.
 
-    A name is one of root, fanotify, overlay, systemd, control-plane, kube-controller-manager, or a command that must
-    be on the PATH.
+    A name is one of root, fanotify, overlay, ovn, systemd, control-plane, kube-controller-manager, or a command that
+    must be on the PATH.
     """
     for name in capabilities:
         present, remedy = _CAPABILITIES.get(
