@@ -11,24 +11,25 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from nodeagent.agent.announcer import Events
 from nodeagent.agent.certificates import Inspector
+from nodeagent.agent.jobs import Context
 from nodeagent.agent.rotation import Rotation
 from nodeagent.agent.turn import Turn
 from nodeagent.agent.workplace import Workplace
 from nodeagent.certs.catalog import Manager
-from nodeagent.certs.due import ClockReading, clock_doubts
+from nodeagent.certs.due import ClockReading, Rule, clock_doubts
+from nodeagent.certs.facts import Certificate
 from nodeagent.certs.findings import Code, Finding, Severity
 from nodeagent.certs.identity import Role
-from nodeagent.certs.inventory import Entry
 from nodeagent.certs.monitor import Look
 from nodeagent.certs.renewal import Wanted
+from nodeagent.certs.served import Answer
 from nodeagent.certs.turn import etcd_members, out_of_turn, postponed
 from nodeagent.engine.executor import Progress, Result
 from nodeagent.errors import NodeAgentError
-from nodeagent.telemetry.metrics.registry import Registry
 
 _log = logging.getLogger("nodeagent")
 
@@ -41,41 +42,49 @@ _TURN: Final = 20.0  # seconds to wait for our turn
 class Rotator:
     """Tends to what is due, on the thread of the certificates' loop."""
 
-    def __init__(self, place: Workplace, inspector: Inspector, turn: Turn, events: Events, registry: Registry) -> None:
-        self._place = place
-        self._rotation = Rotation(place, inspector)
+    def __init__(self, context: Context, inspector: Inspector, turn: Turn) -> None:
+        self._place = context.place
+        self._rotation = Rotation(context.place, inspector, context.handover)
         self._inspector = inspector
         self._turn = turn
-        self._events = events
-        self._renewals = registry.counters(
+        self._events = context.events
+        self._renewals = context.registry.counters(
             "nodeagent_cert_renewals", "Renewals by the daemon, by how they ended", "result", RESULTS
         )
-        self._memory = _Memory(place)
+        self._memory = _Memory(context.place)
         self._free_at = 0.0  # monotonic time at which our turn ends
 
     def tend(self, look: Look) -> tuple[Finding, ...]:
         """Renew what is due if it may be renewed now; what is to be said about it if not."""
         if self._turn.held and time.monotonic() >= self._free_at:
             self._turn.give_back()
-        due = [entry for entry in look.inventory.entries if entry.due and entry.manager is Manager.AGENT]
         doubts = self._memory.doubts(look)
+        due = self._due(look)
         if not due or look.inventory.node.role is not Role.CONTROL_PLANE:
             return ()
-        if stopped := self._memory.stopped(_serials(due)):
+        if stopped := self._memory.stopped(due.serials):
             advice = "`nodeagent certs renew` tries again"
-            return (_finding(due[0], Severity.HIGH, f"was not renewed: {stopped}", advice),)
+            return (_finding(due, Severity.HIGH, f"was not renewed: {stopped}", advice),)
         try:
             if reason := self._obstacle(look, due, doubts):
-                return (_finding(due[0], Severity.INFO, f"is due, and not renewed yet: {reason}", ""),)
+                return (_finding(due, Severity.INFO, f"is due, and not renewed yet: {reason}", ""),)
             self._renew(look, due)
         except NodeAgentError as error:
             self._renewals["failed"].inc()
-            return (_finding(due[0], Severity.HIGH, f"cannot be renewed: {error}", "`nodeagent certs plan` says more"),)
+            return (_finding(due, Severity.HIGH, f"cannot be renewed: {error}", "`nodeagent certs plan` says more"),)
         return ()
 
-    def _obstacle(self, look: Look, due: Sequence[Entry], doubts: Sequence[str]) -> str:
+    def _due(self, look: Look) -> _Due:
+        """What is due. Before anything starts anew it is asked again, since the look may remember older answers."""
+        rule = self._inspector.policy.rule
+        due = _due(look, rule)
+        if not due.restarts:
+            return due
+        return _due(replace(look, answers=self._inspector.answers(self._inspector.survey(), look.now)), rule)
+
+    def _obstacle(self, look: Look, due: _Due, doubts: Sequence[str]) -> str:
         settings = self._place.settings.certs
-        left = min(entry.certificate.not_after for entry in due if entry.certificate is not None) - look.now
+        left = due.ends - look.now
         if reason := postponed(look.now, left, settings.windows, doubts):
             return reason
         unsaid = self._turn.take(_TURN)
@@ -87,35 +96,80 @@ class Rotator:
         spacing = datetime.timedelta(seconds=settings.spacing)
         return out_of_turn(look.now, left, look.inventory.node.name, members, spacing)
 
-    def _renew(self, look: Look, due: Sequence[Entry]) -> None:
+    def _renew(self, look: Look, due: _Due) -> None:
         settings = self._place.settings
         seconds = settings.certs.lifetime
         wanted = Wanted(lifetime=datetime.timedelta(seconds=seconds) if seconds else None)
         with self._place.store.locked(settings.apply.lock_timeout):
             self._place.job.recover()
-            outcome = self._rotation.renew(self._rotation.propose(wanted, look.now), _silent)
-        names = ", ".join(sorted({entry.name for entry in due}))
+            proposal = replace(self._rotation.propose(wanted, look.now), restarts=due.restarts)
+            outcome = self._rotation.renew(proposal, _silent)
+        names = ", ".join(due.names)
         if outcome.result is Result.APPLIED:
             self._renewals["renewed"].inc()
             self._events.record("Normal", "CertificatesRenewed", f"renewed: {names}")
             _log.info("certificates renewed", extra={"certificates": names})
             return
         self._renewals["undone"].inc()
-        self._memory.stop(_serials(due), outcome.why)
+        self._memory.stop(due.serials, outcome.why)
         self._events.record("Warning", "CertificateRenewalUndone", f"{outcome.why}; everything is as it was before")
         _log.error("a renewal was taken back", extra={"certificates": names, "reason": outcome.why})
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What is due, by name and path; `restarts` are components that start anew for their loopback certificate."""
+
+    certificates: tuple[tuple[str, str, Certificate], ...]
+    restarts: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.certificates)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted({name for name, _, _ in self.certificates}))
+
+    @property
+    def serials(self) -> list[str]:
+        return sorted(str(found.serial) for _, _, found in self.certificates)
+
+    @property
+    def ends(self) -> datetime.datetime:
+        return min(found.not_after for _, _, found in self.certificates)
+
+    @property
+    def path(self) -> str:
+        return min(path for _, path, _ in self.certificates)
+
+
+def _due(look: Look, rule: Rule) -> _Due:
+    files = tuple(
+        (entry.name, entry.path, entry.certificate)
+        for entry in look.inventory.entries
+        if entry.due and entry.manager is Manager.AGENT and entry.certificate is not None
+    )
+    loopbacks = tuple(
+        (f"loopback certificate of {answer.target.component}", answer.target.label, answer.certificate)
+        for answer in look.answers
+        if answer.certificate is not None and _is_due(answer, rule, look.now)
+    )
+    restarts = tuple(answer.target.component for answer in look.answers if _is_due(answer, rule, look.now))
+    return _Due((*files, *loopbacks), restarts)
 
 
 def _silent(_: Progress) -> None:
     """The log tells the outcome."""
 
 
-def _serials(due: Sequence[Entry]) -> list[str]:
-    return sorted(str(entry.certificate.serial) for entry in due if entry.certificate is not None)
+def _is_due(answer: Answer, rule: Rule, now: datetime.datetime) -> bool:
+    """Whether a component has to start anew for its loopback certificate, which it makes as it starts."""
+    found = answer.certificate
+    return answer.target.is_loopback and found is not None and rule.due(found, now)
 
 
-def _finding(entry: Entry, severity: Severity, message: str, advice: str) -> Finding:
-    return Finding(entry.path, Code.RENEWAL_FAILED if severity.rank else Code.RENEWAL_DUE, severity, message, advice)
+def _finding(due: _Due, severity: Severity, message: str, advice: str) -> Finding:
+    return Finding(due.path, Code.RENEWAL_FAILED if severity.rank else Code.RENEWAL_DUE, severity, message, advice)
 
 
 class _Memory:

@@ -40,7 +40,7 @@ def certificates(context: Context) -> Iterator[Sequence[Loop]]:
 
     inspector = inspector_of(settings, context.place.tree)
     with closing_turn(context) as turn:
-        rotator = Rotator(context.place, inspector, turn, context.events, context.registry)
+        rotator = Rotator(context, inspector, turn)
         tends = settings.certs.rotate and context.place.node.running
         audience = Audience(context.reporter, context.events, looked)
         monitor = CertificateMonitor(

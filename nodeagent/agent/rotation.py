@@ -20,28 +20,44 @@ from nodeagent.certs.survey import Specimen, Survey
 from nodeagent.certs.swap import Aftermath, Component, Disk, Renewed, Served
 from nodeagent.changes.units import RestartUnit
 from nodeagent.engine.executor import Outcome, Progress
+from nodeagent.engine.handover import Handover
 from nodeagent.engine.plan import Change, Plan
 from nodeagent.errors import Broken, Problem, Rejected
 from nodeagent.host.pki import PkiReader
 from nodeagent.observed.certificates import Standing
 
-_HEALTH: Final = {"kube-apiserver": "/livez"}
+_API_SERVER: Final = "kube-apiserver"
+_HEALTH: Final = {_API_SERVER: "/readyz"}
+_HANDOVER: Final = 60.0  # seconds that traffic may take to move away
 _KUBELET: Final = "kubelet.service"
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What is to be renewed, and what was seen when that was decided."""
+    """What is to be renewed, and what was seen when that was decided.
+
+    `restarts` are static pods that have to start anew whatever is renewed.
+    """
 
     survey: Survey
     renewals: tuple[Renewal, ...]
     now: datetime.datetime
+    restarts: tuple[str, ...] = ()
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        """All static pods that start anew, sorted."""
+        return tuple(sorted({*restarted(self.renewals), *self.restarts}))
 
 
 class Rotation:
-    """The renewals of the node `place`, as `inspector` sees it. Whoever renews holds the store's lock."""
+    """The renewals of the node `place`, as `inspector` sees it. Whoever renews holds the store's lock.
 
-    def __init__(self, place: Workplace, inspector: Inspector) -> None:
+    `handover` is asked before the kube-apiserver starts anew, which stops answering for most of a minute.
+    """
+
+    def __init__(self, place: Workplace, inspector: Inspector, handover: Handover) -> None:
+        self._handover = handover
         self._place = place
         self._inspector = inspector
         self._files = PkiReader(place.tree)
@@ -67,7 +83,15 @@ class Rotation:
 
         Rejected, with nothing touched, if a new certificate would not serve everybody whom the old one serves.
         """
-        outcome = self._place.job.apply(self._plan(proposal), progress)
+        plan = self._plan(proposal)
+        if _API_SERVER not in proposal.pods:
+            outcome = self._place.job.apply(plan, progress)
+        else:
+            self._handover.prepare("a restart of the kube-apiserver", _HANDOVER)
+            try:
+                outcome = self._place.job.apply(plan, progress)
+            finally:
+                self._handover.resume()
         self._forget(proposal.now)
         return outcome
 
@@ -137,11 +161,10 @@ class Rotation:
         return Aftermath(tuple(served), tuple(self._components(proposal)), also)
 
     def _components(self, proposal: Proposal) -> Iterable[Component]:
-        pods = restarted(proposal.renewals)
-        if not pods:
+        if not proposal.pods:
             return
         began = self._began(proposal.survey)
-        for pod, manifest in sorted(manifests_of(pods, proposal.survey).items()):
+        for pod, manifest in sorted(manifests_of(proposal.pods, proposal.survey).items()):
             where = next((each.endpoint for each in targets(proposal.survey) if each.component == pod), None)
             if where is None:
                 raise Broken(f"{manifest}: does not tell where {pod} listens, so its restart could not be seen")

@@ -91,8 +91,9 @@ def renew_command(arguments: argparse.Namespace) -> int:
 def _rotation(place: agent.Workplace, settings: Settings) -> Rotation:
     from nodeagent.agent.certificates import inspector_of  # noqa: PLC0415 - by need, as said above
     from nodeagent.agent.rotation import Rotation  # noqa: PLC0415
+    from nodeagent.engine.handover import Handover  # noqa: PLC0415 - nothing that it renews restarts an API server
 
-    return Rotation(place, inspector_of(settings, place.tree))
+    return Rotation(place, inspector_of(settings, place.tree), Handover())
 
 
 def _now() -> datetime.datetime:

@@ -107,3 +107,25 @@ def test_where_nothing_starts_anew_everything_is_put_back(node: KubeadmNode) -> 
     node.until(lambda: node.get("node", node.name) != {}, "the API server answers")
     ready = node.run("curl", "-sk", "https://127.0.0.1:10257/healthz").stdout
     assert ready == "ok"
+
+
+def test_an_api_server_starts_anew_after_traffic_has_moved_away(node: KubeadmNode) -> None:
+    before = _loopback(node)
+    done = json.loads(node.python("-m", "tests.kubeadm.restart", deadline=300.0).stdout)
+    assert done == {
+        "result": "applied",
+        "why": "",
+        "asked": ["a restart of the kube-apiserver", "resume"],
+    }
+    assert _loopback(node) > before
+    node.until(lambda: node.get("node", node.name) != {}, "the API server answers")
+
+
+def _loopback(node: KubeadmNode) -> str:
+    """The name of the certificate that the kube-apiserver made for itself when it started."""
+    probes = json.loads(node.python("-m", "nodeagent", "certs", "probe", "-o", "json", check=False).stdout)["probes"]
+    return next(
+        str(each["subject"])
+        for each in probes
+        if each["component"] == "kube-apiserver" and each["server_name"] and each["subject"]
+    )

@@ -13,10 +13,13 @@ import pytest
 from nodeagent import agent
 from nodeagent.agent.certificates import inspector_of
 from nodeagent.agent.certrotator import Rotator
+from nodeagent.agent.jobs import Context
 from nodeagent.agent.turn import Turn
 from nodeagent.certs.contents import contents
 from nodeagent.certs.monitor import Look
 from nodeagent.engine.executor import Outcome, Result
+from nodeagent.engine.handover import Handover
+from nodeagent.engine.report import Report
 from nodeagent.errors import Transient
 from nodeagent.settings.model import build
 from nodeagent.telemetry.metrics.registry import Registry
@@ -71,8 +74,33 @@ class Stage:
         self._opened = agent.opened(found)
         self.place = self._opened.__enter__()
         self.inspector = inspector_of(found, self.place.tree)
-        self.ear, self.registry = Ear(), Registry("1.2.3")
-        self.rotator = Rotator(self.place, self.inspector, turn or Ours(), self.ear, self.registry)
+        self.ear = Ear()
+        self.handed: list[str] = []
+        self.rotator = self.another(turn)
+
+    def another(self, turn: Turn | None = None) -> Rotator:
+        """As after a start of the agent."""
+        handover = Handover()
+        handover.register(self)
+        self.registry = Registry("1.2.3")
+        context = Context(self.place, self, self, self.ear, self.registry, handover, None)
+        return Rotator(context, self.inspector, turn or Ours())
+
+    name = "a job that carries traffic"
+
+    def prepare(self, reason: str, _deadline: float) -> None:
+        self.handed.append(reason)
+
+    def resume(self) -> None:
+        self.handed.append("back")
+
+    def beat(self, name: str) -> None: ...
+
+    def succeeded(self, name: str) -> None: ...
+
+    def failed(self, name: str, error: Exception, failures: int, delay: float) -> None: ...
+
+    def publish(self, report: Report) -> None: ...
 
     def close(self) -> None:
         self.node.tree.close()
@@ -152,8 +180,7 @@ def test_a_renewal_that_was_taken_back_is_not_tried_again(stages: Any, monkeypat
     assert stage.tend().startswith("high: was not renewed")
     assert len(tries) == 1
     assert [event[1] for event in stage.ear.heard] == ["CertificateRenewalUndone"]
-    again = Rotator(stage.place, stage.inspector, Ours(), stage.ear, Registry("1.2.3"))
-    stage.rotator = again
+    stage.rotator = stage.another()
     assert stage.tend().startswith("high: was not renewed"), "a restart does not forget it"
 
 

@@ -18,6 +18,7 @@ from nodeagent.agent.rotation import Rotation
 from nodeagent.certs.contents import contents
 from nodeagent.certs.renewal import Wanted
 from nodeagent.engine.executor import Progress, Result
+from nodeagent.engine.handover import Handover
 from nodeagent.errors import NodeAgentError, Rejected
 from nodeagent.settings.model import build
 from tests import vectors
@@ -33,7 +34,7 @@ EVERYTHING = Wanted(everything=True)
 def rotation(root: Path, **settings: Any) -> Iterator[Rotation]:
     found = build({"root": str(root), "state_dir": "/var/lib/nodeagent", **settings}, {})
     with agent.opened(found) as place, place.store.locked(1):
-        yield Rotation(place, inspector_of(found, place.tree))
+        yield Rotation(place, inspector_of(found, place.tree), Handover())
 
 
 def silent(_: Progress) -> None:
