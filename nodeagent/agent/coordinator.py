@@ -17,6 +17,7 @@ from nodeagent.agent.fare import LoopWatcher
 from nodeagent.agent.poolsrole import pools
 from nodeagent.agent.process import end, ending_on_crash, served
 from nodeagent.agent.roles import Duty, Office, Role
+from nodeagent.agent.signing import certificates
 from nodeagent.agent.viprole import referee
 from nodeagent.engine.controller import Controller
 from nodeagent.errors import Broken
@@ -29,7 +30,7 @@ from nodeagent.telemetry.metrics.registry import Registry
 
 _log = logging.getLogger(__name__)
 
-ROLES: Final[Mapping[str, Role]] = {"pools": pools, "vip": referee}
+ROLES: Final[Mapping[str, Role]] = {"pools": pools, "vip": referee, "certificates": certificates}
 
 _BURST: Final = 0.1  # seconds in which changes count as one
 _GLANCE: Final = 15.0  # seconds between two looks at the loops

@@ -1,4 +1,4 @@
-"""The facts of certificates and keys. The only module that imports `cryptography`; itself imported by need.
+"""The facts of certificates and keys. It and pkcs10.py alone import `cryptography`, and are imported by need.
 
 Invariant: what cannot be read raises ValueError with a sentence for people, whatever the bytes. A private key lives
 only while its public half is taken from it; nothing that leaves this module holds one.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,12 +21,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from nodeagent.certs.facts import Certificate, Key
 
-_FAILURES = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, OverflowError)
+FAILURES: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    OverflowError,
+)
 _USAGES = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
     ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "any",
 }
+Document = x509.Certificate | x509.CertificateSigningRequest
+
 _CURVES = {"secp256r1": "ECDSA-P256", "secp384r1": "ECDSA-P384", "secp521r1": "ECDSA-P521"}
 
 
@@ -34,7 +44,7 @@ def certificate(der: bytes) -> Certificate:
     _keep_quiet()
     try:
         return _facts(x509.load_der_x509_certificate(der), der)
-    except _FAILURES as error:
+    except FAILURES as error:
         raise ValueError("is no certificate that can be read") from error
 
 
@@ -56,21 +66,22 @@ def _facts(found: x509.Certificate, der: bytes) -> Certificate:
         serial=found.serial_number,
         not_before=found.not_valid_before_utc,
         not_after=found.not_valid_after_utc,
-        sans=tuple(_alternatives(found)),
-        usages=_usages(found),
-        is_ca=_is_ca(found),
-        key_type=_key_type(public),
+        sans=tuple(alternatives(found)),
+        usages=usages(found),
+        is_ca=is_ca(found),
+        key_type=key_type(public),
         signature=_signature(found),
         public_key=_digest(public),
         fingerprint=hashlib.sha256(der).hexdigest(),
         self_issued=found.subject == found.issuer,
-        subject_parts=_parts(found.subject),
-        issuer_parts=_parts(found.issuer),
+        subject_parts=name_parts(found.subject),
+        issuer_parts=name_parts(found.issuer),
         der=der,
     )
 
 
-def _parts(name: x509.Name) -> tuple[tuple[str, str], ...]:
+def name_parts(name: x509.Name) -> tuple[tuple[str, str], ...]:
+    """Attribute and value of each part in the name's own order, as ("CN", "admin")."""
     return tuple((each.rfc4514_attribute_name, str(each.value)) for each in name)
 
 
@@ -79,7 +90,8 @@ def _attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
     return str(found[0].value) if found else ""
 
 
-def _alternatives(found: x509.Certificate) -> Iterator[str]:
+def alternatives(found: Document) -> Iterator[str]:
+    """Alternative names in the document's order: "DNS:…", "IP:…", "URI:…", "email:…", "other:…"."""
     try:
         extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -98,7 +110,8 @@ def _alternatives(found: x509.Certificate) -> Iterator[str]:
                 yield f"other:{type(name).__name__}"
 
 
-def _usages(found: x509.Certificate) -> tuple[str, ...]:
+def usages(found: Document) -> tuple[str, ...]:
+    """The extended key usages; what has no name here by its object identifier."""
     try:
         extension = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
     except x509.ExtensionNotFound:
@@ -106,7 +119,8 @@ def _usages(found: x509.Certificate) -> tuple[str, ...]:
     return tuple(_USAGES.get(usage, usage.dotted_string) for usage in extension.value)
 
 
-def _is_ca(found: x509.Certificate) -> bool:
+def is_ca(found: Document) -> bool:
+    """Whether the basic constraints say that it may sign others."""
     try:
         return bool(found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
     except x509.ExtensionNotFound:
@@ -118,7 +132,8 @@ def _signature(found: x509.Certificate) -> str:
     return algorithm.name if algorithm is not None else ""
 
 
-def _key_type(public: object) -> str:
+def key_type(public: object) -> str:
+    """RSA-2048, ECDSA-P256, Ed25519, …; "unknown" for what has no name here."""
     match public:
         case rsa.RSAPublicKey():
             return f"RSA-{public.key_size}"
@@ -145,9 +160,9 @@ def key(der: bytes) -> Key:
     """
     try:
         public = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True).public_key()
-    except _FAILURES:  # no cause: it may quote what it was given
+    except FAILURES:  # no cause: it may quote what it was given
         raise ValueError("is no private key that can be read") from None
-    return Key(_digest(public), _key_type(public))
+    return Key(_digest(public), key_type(public))
 
 
 def signed_by(leaf: Certificate, authority: Certificate) -> bool:
@@ -156,6 +171,6 @@ def signed_by(leaf: Certificate, authority: Certificate) -> bool:
     try:
         issuer = x509.load_der_x509_certificate(authority.der)
         x509.load_der_x509_certificate(leaf.der).verify_directly_issued_by(issuer)
-    except (*_FAILURES, InvalidSignature):
+    except (*FAILURES, InvalidSignature):
         return False
     return True

@@ -16,6 +16,8 @@ _FLAGS = (
     "coordinator.max_failures",
     "coordinator.keep_rendered",
     "coordinator.agent_grace",
+    "coordinator.approve_serving",
+    "coordinator.serving_longest",
     "metrics.address",
     "health.address",
     "log.level",
@@ -23,14 +25,14 @@ _FLAGS = (
 )
 
 
-_ROLES = ("pools", "vip")
+_ROLES = ("pools", "vip", "certificates")
 
 
 def register(commands: Commands) -> None:
     """Add the command."""
     coordinate = commands.add_parser(
         "coordinate",
-        help="do for a whole cluster what no node can do alone: render pools and pace their rollouts",
+        help="do for a whole cluster what no node can do alone: pace rollouts of pools, approve serving certificates",
         description="Runs in the foreground. Of several that run for one role, the one that holds the Lease works.",
     )
     coordinate.add_argument(

@@ -155,13 +155,16 @@ def _counted(before: _Series | None, news: _Series) -> _Series:
     return replace(before, count=before.count + news.count, last=news.last) if before else news
 
 
-def announcement(connection: Connection, subject: str, name: str, told: Key, now: datetime) -> None:
-    """Write one Event on the Node or MachineConfigPool `name`, from a coordinator."""
+def announcement(connection: Connection, subject: str, name: str, told: Key, now: datetime, uid: str = "") -> None:
+    """Write one Event on the `subject` (a kind) called `name`, from a coordinator.
+
+    Without its `uid` it is told as of a Node, which tools look for by name.
+    """
     when = timestamp(now)
     event = _event(name, told, _Series(1, when, when, f"{name}.{time.time_ns():x}"))
     event["source"] = {"component": COORDINATOR}
     event |= {"reportingComponent": COORDINATOR, "reportingInstance": COORDINATOR}
-    event["involvedObject"]["kind"] = subject
+    event["involvedObject"] |= {"kind": subject, "uid": uid or name}
     event["message"] = told[2][:_LONGEST]
     connection.create(_PATH, event)
 

@@ -179,6 +179,15 @@ class CoordinatorSettings:
     agent_grace: float = setting(
         Duration(1.0, _DAY), 300.0, help="time after which the conditions of an agent that is gone become Unknown"
     )
+    approve_serving: bool = setting(
+        Switch(),
+        False,
+        help="approve the serving certificates that kubelets ask for, by strict rules; otherwise only count requests",
+        negation="--no-approve-serving",
+    )
+    serving_longest: float = setting(
+        Duration(600.0, 3650 * _DAY), 366 * _DAY, help="longest lifetime that a kubelet may ask for by itself"
+    )
 
 
 @dataclass(frozen=True)
