@@ -30,6 +30,7 @@ class CoordinatorProcess:
         kubeconfig: Path | None = None,
         flags: Mapping[str, str] | None = None,
         roles: Sequence[str] = ("pools",),
+        switches: Sequence[str] = (),
     ) -> None:
         self._kubeconfig = kubeconfig or plane.kubeconfig("coordinator", ["system:masters"])
         self._log = base / f"coordinator-{name}.log"
@@ -40,6 +41,7 @@ class CoordinatorProcess:
             **(flags or {}),
         }
         self._roles = roles
+        self._switches = switches
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -57,6 +59,7 @@ class CoordinatorProcess:
             *(f"--role={role}" for role in self._roles),
             f"--cluster-kubeconfig={self._kubeconfig}",
             *(f"--{key}={text}" for key, text in self._flags.items()),
+            *(f"--{name}" for name in self._switches),
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -28,8 +28,9 @@ def manifests(overlay: str = "") -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(built.stdout))
 
 
-def deploy(control_plane: ControlPlane) -> None:
-    """Apply everything, the custom resources first; a field that the API does not know is an error."""
+def deploy(control_plane: ControlPlane, *overlays: str) -> None:
+    """Apply everything, the custom resources first, then `overlays`; a field that the API does not know is an error."""
     control_plane.apply_crds()
-    for manifest in manifests():
-        control_plane.admin.apply(manifest)
+    for overlay in ("", *overlays):
+        for manifest in manifests(overlay):
+            control_plane.admin.apply(manifest)

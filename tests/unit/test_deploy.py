@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def test_each_privilege_is_documented_and_no_other() -> None:
     assert not context.get("privileged")
 
 
-@pytest.mark.parametrize("file", ["daemonset.yaml", "coordinator.yaml"])
+@pytest.mark.parametrize("file", ["daemonset.yaml", "coordinator.yaml", "approval/coordinator.yaml"])
 def test_the_settings_in_the_manifests_exist(file: str) -> None:
     variables = {each["name"] for each in _container(file)["env"]}
     assert variables <= {field.variable for field in FIELDS.values()}
@@ -110,4 +111,15 @@ def test_the_kustomization_leaves_no_manifest_out() -> None:
     (overlay,) = _objects("alauda/kustomization.yaml")
     named = {*kustomization["resources"], *(f"alauda/{each}" for each in overlay["resources"] if each != "..")}
     there = {str(path.relative_to(_DEPLOY)) for path in _DEPLOY.rglob("*.yaml") if path.name != "kustomization.yaml"}
-    assert named == {file for file in there if not file.startswith("monitoring/")}, "monitoring is applied by choice"
+    chosen = ("monitoring/", "approval/")  # are applied by choice
+    assert named == {file for file in there if not file.startswith(chosen)}
+
+
+def test_the_approver_is_deployed_like_the_other_coordinator() -> None:
+    """But for its name, its roles, and the switch."""
+    (ours,), (other,) = _objects("approval/coordinator.yaml"), _objects("coordinator.yaml")
+    named = yaml.safe_load(json.dumps(ours).replace("certificates", "pools"))
+    containers = [each["spec"]["template"]["spec"]["containers"][0] for each in (named, other)]
+    containers[0]["env"].remove({"name": "NODEAGENT_COORDINATOR_APPROVE_SERVING", "value": "true"})
+    assert containers[0].pop("args") != containers[1].pop("args")
+    assert named == other

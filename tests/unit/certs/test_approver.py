@@ -49,6 +49,8 @@ class Cluster:
         return self.names
 
     def approve(self, request: SigningRequest, reason: str, message: str) -> bool:
+        assert reason
+        assert message
         if request.name in self.failing:
             raise Transient("the server is away")
         if request.name in self.changed:
