@@ -17,10 +17,10 @@ Table = Iterable[tuple[Labels, float]]
 
 COLUMNS: Final[Mapping[str, tuple[str, Labels]]] = {
     "nodeagent_vip_keepalived_running": ("1 while keepalived runs and answers", ("config",)),
-    "nodeagent_vip_state": ("1 for the state that an instance is in", ("instance", "vrid", "state")),
-    "nodeagent_vip_state_since_timestamp_seconds": ("When an instance came to its state", ("instance",)),
-    "nodeagent_vip_priority": ("Effective priority of an instance", ("instance",)),
-    "nodeagent_vip_held": ("1 while this node has the address", ("instance", "address")),
+    "nodeagent_vip_state": ("1 for the state that an instance is in", ("vrrp_instance", "vrid", "state")),
+    "nodeagent_vip_state_since_timestamp_seconds": ("When an instance came to its state", ("vrrp_instance",)),
+    "nodeagent_vip_priority": ("Effective priority of an instance", ("vrrp_instance",)),
+    "nodeagent_vip_held": ("1 while this node has the address", ("vrrp_instance", "address")),
     "nodeagent_vip_findings": ("Findings of each kind", ("reason",)),
     "nodeagent_vip_check_failed": ("1 while a check of this node fails", ("check", "scope")),
     "nodeagent_vip_check_weight": ("Priority that a failing check takes; 254 is FAULT", ("check", "scope")),

@@ -116,6 +116,29 @@ CASES = (
         {"nodeagent_cert_key_match{path='/a'}": "1x3000", "nodeagent_cert_chain_ok{path='/a'}": "0x3000"},
         {"nodeagent_cert_key_match{path='/a'}": "1x3000", "nodeagent_cert_chain_ok{path='/a'}": "1x3000"},
     ),
+    Case(
+        "NodeagentVipNowhere",
+        {"nodeagent_vip_held{vrrp_instance='VI_1',address='10.0.0.100'}": "1x2990 0x10"},
+        {
+            "nodeagent_vip_held{vrrp_instance='VI_1',address='10.0.0.100'}": "0x3000",
+            "nodeagent_vip_held{vrrp_instance='VI_2',address='10.0.0.100'}": "1x3000",
+        },
+    ),
+    Case(
+        "NodeagentVipConflict",
+        {"nodeagent_vip_conflicts{address='10.0.0.100',reason='VIPDuplicateHolder'}": "1x3000"},
+        {"nodeagent_vip_conflicts{address='10.0.0.100',reason='VIPDuplicateHolder'}": "0x3000"},
+    ),
+    Case(
+        "NodeagentVipFinding",
+        {"nodeagent_vip_findings{reason='DuplicateOwner'}": "1x3000"},
+        {"nodeagent_vip_findings{reason='DuplicateOwner'}": "0x2990 1 0x9"},
+    ),
+    Case(
+        "NodeagentVipUnfit",
+        {"nodeagent_vip_check_failed{check='etcd',scope='shared'}": "1x3000"},
+        {"nodeagent_vip_check_failed{check='etcd',scope='shared'}": "0x3000"},
+    ),
 )
 
 
