@@ -28,9 +28,7 @@ from nodeagent.settings import Settings
 from nodeagent.vip.adoption import lacking
 from nodeagent.vip.configuration import Vip
 from nodeagent.vip.inventory import installations
-from nodeagent.vip.setup import CONFIG, DROPIN, GUARD, UNIT, Setup, dropin, unreachable
-
-RECORD = "vip.json"
+from nodeagent.vip.setup import CONFIG, DROPIN, GUARD, RECORD, UNIT, Setup, dropin, unreachable
 
 _THERE = "/bin/true"
 _SOURCES = ("nodeagent vip configure",)

@@ -18,6 +18,7 @@ from nodeagent.host.local import LocalNode
 from nodeagent.host.store import Store
 from nodeagent.host.systemd import Systemd
 from nodeagent.host.tree import Tree
+from nodeagent.machineconfig.applied import Applied, Subject
 from nodeagent.machineconfig.disruption import Policy
 from nodeagent.machineconfig.job import Intent, Job, Remit, Retention
 from nodeagent.settings import Settings
@@ -60,7 +61,7 @@ def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
     informant = Systemd(min(_ANSWER, settings.apply.unit_timeout), run)
     node = LocalNode(tree, store, fetcher, informant)
     effects = LocalEffects(tree, f"{store.path}/originals", systemd, settings.certs.restart_timeout)
-    remit = Remit(settings.user, lambda: _owned(settings))
+    remit = Remit(settings.user, lambda: {**_renewed(settings), **_set_up(store)})
     retention = Retention(settings.generations.keep, settings.generations.max_bytes)
 
     def executor() -> Executor:
@@ -70,13 +71,23 @@ def _assemble(settings: Settings, tree: Tree, store: Store) -> Workplace:
     return Workplace(settings, tree, store, node, systemd, informant, job)
 
 
-def _owned(settings: Settings) -> Mapping[str, str]:
+def _renewed(settings: Settings) -> Mapping[str, str]:
     """Paths that the agent's own renewals write, by owner."""
     if not settings.certs.rotate:
         return {}
     from nodeagent.certs.catalog import renewed_paths  # noqa: PLC0415 - by need
 
     return dict.fromkeys(renewed_paths(), "the agent's renewal of certificates (certs.rotate)")
+
+
+def _set_up(store: Store) -> Mapping[str, str]:
+    """Paths that `nodeagent vip configure` has written, by owner."""
+    from nodeagent.vip.setup import RECORD  # noqa: PLC0415 - by need
+
+    data = store.read(RECORD)
+    entries = Applied.decode(data).entries if data is not None else {}
+    ours = (path for path, entry in entries.items() if entry.subject is not Subject.PARENT)
+    return dict.fromkeys(ours, "nodeagent vip configure")
 
 
 def intent(paths: list[str], pool: str) -> tuple[Intent, Documents]:

@@ -105,3 +105,40 @@ def test_every_setting_that_is_missing_is_named(fresh: list[Router]) -> None:
     assert refused.returncode == 1
     assert "vip.interface" in refused.stderr
     assert "vip.peers" in refused.stderr
+
+
+_CLAIM = """
+apiVersion: machineconfiguration.alauda.io/v1alpha1
+kind: MachineConfig
+metadata:
+  name: 50-keepalived
+  labels: {machineconfiguration.alauda.io/role: worker}
+spec:
+  config:
+    ignition: {version: 3.4.0}
+    storage:
+      files:
+        - path: /etc/keepalived/keepalived.conf
+          overwrite: true
+          contents: {source: "data:,theirs"}
+"""
+
+
+@pytest.mark.parametrize("first", ["vip", "config"])
+def test_a_path_has_one_owner_whoever_came_first(fresh: list[Router], first: str) -> None:
+    router = fresh[0]
+    router.write("/run/claim.yaml", _CLAIM)
+    apply = [sys.executable, "-m", "nodeagent", "apply", "/run/claim.yaml", "--state-dir", _STATE, "--no-reboot"]
+
+    def applied() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(router.inside(*apply), check=False, capture_output=True, text=True, timeout=60)
+
+    def configured() -> subprocess.CompletedProcess[str]:
+        return _configure(router, *_settings(router, [NOBODY]), "--replace")
+
+    order = [configured, applied] if first == "vip" else [applied, configured]
+    done, refused = [step() for step in order]
+    assert done.returncode == 0, done.stderr
+    assert refused.returncode == 1
+    assert "50-keepalived" in refused.stderr
+    assert "nodeagent vip configure" in refused.stderr
