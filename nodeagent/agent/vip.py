@@ -79,7 +79,7 @@ class _Job:
             self._track.drained,
             elsewhere=self._lookout.collected,
         )
-        ears = VrrpEars(f"{settings.run_dir}/{FIFO}", self._woken)
+        self._ears = ears = VrrpEars(f"{settings.run_dir}/{FIFO}", self._woken)
         self._controller = VipController(
             host,
             ears,
@@ -106,6 +106,8 @@ class _Job:
 
     def _looked(self, look: Look) -> None:
         self._tables.show(rows(series(look)))
+        instances = [each for sight in look.sights for each in sight.installation.configuration.instances]
+        self._ears.heed(frozenset(vip.address for each in instances for vip in each.vips))
         before, self._tracked = self._tracked, any(map(self._tracks, look.sights))
         if self._tracked and not before:
             for loop in self.loops[1:]:

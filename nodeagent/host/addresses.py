@@ -19,6 +19,7 @@ _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, po
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, interface
 _ATTRIBUTE = struct.Struct("=HH")  # rtattr: length, type
 _ERROR, _DONE, _NEW_ADDRESS, DEL_ADDRESS, _GET_ADDRESS = 2, 3, 20, 21, 22
+ADDRESS_KINDS = (_NEW_ADDRESS, DEL_ADDRESS)
 _REQUEST_DUMP = 0x301
 _INTERRUPTED = 0x10  # NLM_F_DUMP_INTR: the table changed while it was told
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2

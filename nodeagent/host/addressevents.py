@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from nodeagent.host.addresses import DEL_ADDRESS, assigned_in, messages
+from nodeagent.host.addresses import ADDRESS_KINDS, DEL_ADDRESS, assigned_in, messages
 from nodeagent.host.keepalived import PROGRAM
 from nodeagent.host.listener import Listener
 from nodeagent.observed.vrrp import Removal
@@ -22,10 +23,19 @@ _CHUNK = 1 << 16
 _MOST = 1000  # messages a wake-up
 
 
-class AddressEvents:
-    """Calls `changed` on a thread of its own with the addresses that were taken away, () for any other change."""
+@dataclass(frozen=True)
+class AddressChange:
+    """Addresses that came or went at once, and the removals among that; `lost` if some of it was not told."""
 
-    def __init__(self, changed: Callable[[tuple[Removal, ...]], None], proc: str = "/proc") -> None:
+    addresses: frozenset[str]
+    removals: tuple[Removal, ...] = ()
+    lost: bool = False
+
+
+class AddressEvents:
+    """Calls `changed` on a thread of its own."""
+
+    def __init__(self, changed: Callable[[AddressChange], None], proc: str = "/proc") -> None:
         self._changed = changed
         self._proc = proc
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
@@ -42,24 +52,35 @@ class AddressEvents:
             self._link.close()
 
     def _readable(self) -> None:
-        self._changed(tuple(self._removals(time.time())))
+        found, lost = self._received()
+        told = [
+            (kind, port, each)
+            for data in found
+            for kind, port, payload in messages(data)
+            if kind in ADDRESS_KINDS
+            for each in assigned_in(payload)
+        ]
+        now = time.time()
+        removals = tuple(
+            Removal(each.address, each.interface, self._program(port), now)
+            for kind, port, each in told
+            if kind == DEL_ADDRESS
+        )
+        self._changed(AddressChange(frozenset(each.address for _, _, each in told), removals, lost))
 
-    def _removals(self, now: float) -> Iterator[Removal]:
-        for data in self._received():
-            for kind, port, payload in messages(data):
-                if kind == DEL_ADDRESS:
-                    for each in assigned_in(payload):
-                        yield Removal(each.address, each.interface, self._program(port), now)
-
-    def _received(self) -> Iterator[bytes]:
-        for _ in range(_MOST):
+    def _received(self) -> tuple[list[bytes], bool]:
+        """What waits to be read, and whether the kernel had to drop some of it."""
+        found, lost = list[bytes](), False
+        while len(found) < _MOST:
             try:
-                yield self._link.recv(_CHUNK)
+                found.append(self._link.recv(_CHUNK))
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
+                lost = True
+        return found, lost
 
     def _program(self, port: int) -> str:
         """Who asked for it; "" for keepalived, for the kernel, and where the port is no process (a second socket)."""

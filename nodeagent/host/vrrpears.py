@@ -1,7 +1,8 @@
 """Hears of transitions and of lost addresses as they happen, and remembers the last of each.
 
-Invariant: what is heard wakes a loop and is kept for it, bounded; the loop looks afresh and judges. Only the FIFO that
-keepalived was told to make for the agent is read: lines of another would be taken from whoever reads that one.
+Invariant: what is heard wakes a loop and is kept for it, bounded; the loop looks afresh and judges. Addresses that are
+none of ours, as of pods that come and go, wake nobody. Only the FIFO that keepalived was told to make for the agent is
+read: lines of another would be taken from whoever reads that one.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from nodeagent.host.addressevents import AddressEvents
+from nodeagent.host.addressevents import AddressChange, AddressEvents
 from nodeagent.host.notifyfifo import NotifyFifo
 from nodeagent.observed.vrrp import Removal, Transition
 
-_PATIENCE = 5.0  # seconds between two looks whether to end
+_PATIENCE = 1.0  # seconds between two looks whether to end
 _MOST = 64  # instances, and removals
 
 
@@ -26,6 +27,7 @@ class VrrpEars:
         self._lock = threading.Lock()
         self._heard: dict[str, Transition] = {}
         self._removals: list[Removal] = []
+        self._ours: frozenset[str] = frozenset()
         self._fifo = NotifyFifo(fifo)
         self._addresses = AddressEvents(self._changed)
         self._stopping = threading.Event()
@@ -41,6 +43,10 @@ class VrrpEars:
         self._addresses.close()
         if self._thread.ident is not None:
             self._thread.join(2 * _PATIENCE)
+
+    def heed(self, addresses: frozenset[str]) -> None:
+        """From now on, these are the addresses whose coming and going matters."""
+        self._ours = addresses
 
     def heard(self) -> Mapping[str, Transition]:
         """The last transition of each instance."""
@@ -68,7 +74,10 @@ class VrrpEars:
             for name in list(self._heard)[:-_MOST]:
                 del self._heard[name]
 
-    def _changed(self, removals: tuple[Removal, ...]) -> None:
+    def _changed(self, change: AddressChange) -> None:
+        if not (change.lost or change.addresses & self._ours):
+            return
+        named = [each for each in change.removals if each.by and each.address in self._ours]
         with self._lock:
-            self._removals = [*self._removals, *(each for each in removals if each.by)][-_MOST:]
+            self._removals = [*self._removals, *named][-_MOST:]
         self._woken()
