@@ -95,6 +95,18 @@ class Rotation:
         self._forget(proposal.now)
         return outcome
 
+    def request(self, proposal: Proposal, directory: str, progress: Callable[[Progress], None]) -> Outcome:
+        """Leave a signing request and its key for each renewal in `directory`, for whoever has the CA's key."""
+        from nodeagent.certs import issue  # noqa: PLC0415 - cryptography, by need
+
+        asked = []
+        for each in proposal.renewals:
+            old_key = self._read(each.key_path or each.path)
+            asked.append((each.name, issue.request(each.current.der, old_key)))
+        paths = [path for name, _ in asked for path in swap.request_files(directory, name)]
+        states = self._place.node.states([*swap.directories(directory), *paths])
+        return self._place.job.apply(swap.requested(asked, directory, states), progress)
+
     def _plan(self, proposal: Proposal) -> Plan:
         renewed = tuple(self._issued(each, proposal.now) for each in proposal.renewals)
         self._verify(renewed, proposal)

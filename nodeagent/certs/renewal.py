@@ -28,8 +28,8 @@ _BLOCKING: Final = (Code.DUPLICATE_STATIC_POD,)
 class Wanted:
     """What is asked for: `names` as `certs list` has them, all that can be renewed, or only what is due.
 
-    `lifetime` None keeps each certificate's own. `ca_certificate` and `ca_key` are paths, used instead of the node's
-    own CA files.
+    With `requests` an administrator signs, elsewhere. `lifetime` None keeps each certificate's own. `ca_certificate`
+    and `ca_key` are paths, used instead of the node's own CA files.
     """
 
     names: tuple[str, ...] = ()
@@ -37,6 +37,7 @@ class Wanted:
     lifetime: datetime.timedelta | None = None
     ca_certificate: str = ""
     ca_key: str = ""
+    requests: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _chosen(inventory: Inventory, wanted: Wanted) -> Iterator[Entry]:
             if entry.name in wanted.names and entry.kind is Kind.CA:
                 yield entry
             continue
-        ours = entry.manager is Manager.AGENT
+        ours = entry.manager is (Manager.EXTERNAL_CA if wanted.requests else Manager.AGENT)
         if entry.name in wanted.names or (ours and (wanted.everything or (not wanted.names and entry.due))):
             yield entry
 
@@ -118,7 +119,7 @@ def _of_node(inventory: Inventory, chosen: Sequence[Entry], wanted: Wanted) -> I
     """What stands in the way of any renewal on this node."""
     if not chosen:
         return
-    by_own_ca = not wanted.ca_key and not all(map(_signs_itself, chosen))
+    by_own_ca = not (wanted.ca_key or wanted.requests) and not all(map(_signs_itself, chosen))
     if inventory.node.role is Role.WORKER and by_own_ca:
         advice = "the kubelet renews its own; an expired one takes a bootstrap token"
         yield Problem(inventory.node.name or "node", "", "a worker holds no CA key to renew anything with", advice)
@@ -144,7 +145,7 @@ def _obstacles(
     if entry.kind is Kind.KUBECONFIG and not specimen.field.startswith("user "):
         yield _problem(entry, "it is a reference to files", "renew those")
         return
-    if not _signs_itself(entry):
+    if not (_signs_itself(entry) or wanted.requests):
         yield from _obstacles_of_authority(entry, survey, wanted, now)
     for finding in entry.findings:
         if finding.code is Code.SAN_MISSING_OWN_ADDRESS and entry.name.startswith("etcd-"):

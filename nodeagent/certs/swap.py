@@ -96,6 +96,28 @@ def plan(
     return Plan.of([*files, *forward, *starts, *aftermath.also], records=copies, compensations=[*back, *aftermath.also])
 
 
+def requested(asked: Iterable[tuple[str, Issued]], directory: str, states: Mapping[str, FileState]) -> Plan:
+    """A plan that leaves a request and its key for each name in `directory`; what is there already is replaced."""
+    absent = [path for path in directories(directory) if states[path].type is FileType.ABSENT]
+    changes: list[Change] = [MakeDirectory(path=path, mode=_DIRECTORY) for path in absent]
+    for name, issued in asked:
+        for path, data in zip(request_files(directory, name), (issued.certificate, issued.key), strict=True):
+            changes.append(WriteFile(path=path, before=states[path], data=data, mode=_SECRET, sources=("certs",)))
+    return Plan.of(changes)
+
+
+def directories(path: str) -> tuple[str, ...]:
+    """A directory and those on the way to it, from the top."""
+    parts = path.strip("/").split("/")
+    return tuple("/" + "/".join(parts[: number + 1]) for number in range(len(parts)))
+
+
+def request_files(directory: str, name: str) -> tuple[str, str]:
+    """Where the request of a certificate and its key lie."""
+    stem = f"{directory}/{name.replace('/', '_')}"
+    return f"{stem}.csr", f"{stem}.key"
+
+
 def _start(component: Component, since: int) -> AwaitStart:
     return AwaitStart(component.name, component.address, component.port, component.health, since)
 

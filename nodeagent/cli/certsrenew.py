@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import posixpath
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,12 @@ def register(actions: Commands) -> None:
         "Where a component does not come back healthy, everything is put back.",
     )
     renew.set_defaults(run=renew_command)
+    renew.add_argument(
+        "--csr-dir",
+        metavar="PATH",
+        default="",
+        help="leave signing requests and their keys there, for the administrator of an external CA, and renew nothing",
+    )
     for each in (plan, renew):
         each.add_argument("name", nargs="*", metavar="NAME", help="a name of `certs list`, such as apiserver")
         each.add_argument("--all", action="store_true", help="everything that is this agent's task, due or not")
@@ -59,7 +66,8 @@ def _wanted(arguments: argparse.Namespace, settings: Settings) -> Wanted:
         raise Broken("--ca-cert and --ca-key belong together: name both, or neither")
     seconds = settings.certs.lifetime if arguments.days is None else arguments.days * 86400
     lifetime = datetime.timedelta(seconds=seconds) if seconds else None
-    return Wanted(tuple(arguments.name), arguments.all, lifetime, arguments.ca_cert, arguments.ca_key)
+    requests = bool(getattr(arguments, "csr_dir", ""))
+    return Wanted(tuple(arguments.name), arguments.all, lifetime, arguments.ca_cert, arguments.ca_key, requests)
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
@@ -82,10 +90,36 @@ def renew_command(arguments: argparse.Namespace) -> int:
             print(f"an interrupted change was {recovered.result}", file=sys.stderr)
         rotation = _rotation(place, settings)
         proposal = rotation.propose(_wanted(arguments, settings), _now())
+        if arguments.csr_dir:
+            return _requested(arguments, rotation, proposal)
         if arguments.output == "human":
             _tell(proposal)
         outcome = rotation.renew(proposal, watcher()) if proposal.renewals else None
     return _ended(arguments.output, proposal, outcome)
+
+
+def _requested(arguments: argparse.Namespace, rotation: Rotation, proposal: Proposal) -> int:
+    """Leave requests, and say where."""
+    from nodeagent.certs.swap import request_files  # noqa: PLC0415 - by need
+
+    directory = _directory(arguments.csr_dir)
+    if proposal.renewals:
+        rotation.request(proposal, directory, watcher())
+    asked = [(each, *request_files(directory, each.name)) for each in proposal.renewals]
+    if arguments.output == "json":
+        show.emit({"requests": [{"name": each.name, "request": csr, "key": key} for each, csr, key in asked]})
+    else:
+        for each, csr, key in asked:
+            print(f"{each.name}: have {csr} signed; its certificate goes to {each.path}, {key} to {each.key_path}")
+        if not asked:
+            print("nothing of an external CA is due")
+    return OK
+
+
+def _directory(path: str) -> str:
+    if not path.startswith("/") or posixpath.normpath(path) != path or path == "/":
+        raise Broken(f"--csr-dir: {path!r} is no absolute path in its simplest form, such as /root/requests")
+    return path
 
 
 def _rotation(place: agent.Workplace, settings: Settings) -> Rotation:

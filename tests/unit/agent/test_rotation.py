@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from nodeagent import agent
 from nodeagent.agent.certificates import inspector_of
@@ -134,6 +135,24 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(node: Scratch) -> 
 def test_an_external_ca_is_refused_by_name_and_told(node: Scratch) -> None:
     (node.root / "etc/kubernetes/pki/ca.key").unlink()
     assert "the CA is external" in refused(node, Wanted(("apiserver-kubelet-client",)))
+
+
+def test_for_an_external_ca_requests_are_left_with_their_keys(node: Scratch) -> None:
+    (node.root / "etc/kubernetes/pki/ca.key").unlink()
+    before = _tree(node.root)
+    with rotation(node.root) as one:
+        proposal = one.propose(Wanted(requests=True), NOW)
+        assert [each.name for each in proposal.renewals] == ["apiserver-kubelet-client"]
+        assert one.request(proposal, "/root/requests", silent).result is Result.APPLIED
+    directory = node.root / "root/requests"
+    asked = x509.load_pem_x509_csr((directory / "apiserver-kubelet-client.csr").read_bytes())
+    key = contents((directory / "apiserver-kubelet-client.key").read_bytes()).keys[0]
+    assert asked.is_signature_valid
+    assert asked.subject.rfc4514_string() == _leaf(node, "apiserver-kubelet-client").subject
+    assert key.public_key != _leaf(node, "apiserver-kubelet-client").public_key
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
+    after = {path: data for path, data in _tree(node.root).items() if "requests" not in path}
+    assert after == before, "nothing is renewed"
 
 
 def test_a_key_that_is_not_the_cas_is_refused(node: Scratch) -> None:
