@@ -8,7 +8,20 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from bench import apply, attached, coordinated, drift, failover, idle, installation, machine, recheck, report, start
+from bench import (
+    apply,
+    attached,
+    certs,
+    coordinated,
+    drift,
+    failover,
+    idle,
+    installation,
+    machine,
+    recheck,
+    report,
+    start,
+)
 from bench.report import Section
 from bench.scale import FULL, QUICK, Scale
 
@@ -22,6 +35,7 @@ _BENCHES: dict[str, _Bench] = {
     "attached": attached.bench,
     "coordinated": coordinated.bench,
     "failover": failover.bench,
+    "certs": certs.bench,
 }
 _DOCUMENT = "docs/performance.md"
 _SCRATCH = os.path.abspath(".cache/bench")
