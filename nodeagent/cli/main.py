@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         config,
         coordinate,
         daemon,
+        egress,
         history,
         machineconfig,
         recover,
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     recover.register(commands)
     certs.register(commands)
     vip.register(commands)
+    egress.register(commands)
     config.register(commands)
     completion = commands.add_parser("completion", help="print a completion script for a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))

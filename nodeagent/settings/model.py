@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nodeagent.settings.addresses import Address, Listen
+from nodeagent.settings.egress import EgressSettings
 from nodeagent.settings.globs import Globs
 from nodeagent.settings.kinds import ABSOLUTE_PATH, HostPath, Kind, Switch, matching, one_of
 from nodeagent.settings.quantities import Count, Duration, Size
@@ -306,6 +307,7 @@ class Settings:
     coordinator: CoordinatorSettings = CoordinatorSettings()
     certs: CertsSettings = CertsSettings()
     vip: VipSettings = VipSettings()  # noqa: RUF009 - it is frozen
+    egress: EgressSettings = EgressSettings()  # noqa: RUF009 - likewise
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 

@@ -1,0 +1,72 @@
+"""What egress gateways are read from: the northbound database that the settings name, and objects of the API."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from nodeagent import __version__
+from nodeagent.egress.inventory import PATHS
+from nodeagent.egress.rows import DROP, LOCAL, REROUTE
+from nodeagent.errors import Problem, Rejected
+from nodeagent.kube.connection import Connection, connect
+from nodeagent.kube.errors import Missing
+from nodeagent.kube.reflector import PAGE
+from nodeagent.ovn.link import Credentials, Follow, Link
+from nodeagent.settings import Settings
+
+_WAIT: Final = 15.0  # seconds until the database must have answered
+
+
+def link(settings: Settings, remotes: str, changed: Callable[[], None]) -> Link:
+    """A link to the database at `remotes`, not started. Rejected if there is none, or no credentials for it."""
+    egress = settings.egress
+    if not remotes:
+        raise Rejected([Problem("egress.northbound", "", "names no database", "set it, or give --nb REMOTE")])
+    files = {
+        "tls_key": egress.tls_key,
+        "tls_certificate": egress.tls_certificate,
+        "tls_authority": egress.tls_authority,
+    }
+    secure = "ssl:" in remotes
+    missing = [name for name, path in files.items() if secure and not path]
+    if missing:
+        raise Rejected(Problem(f"egress.{name}", "", f"is not set, which {remotes} needs") for name in missing)
+    credentials = Credentials(egress.tls_key, egress.tls_certificate, egress.tls_authority) if secure else None
+    return Link(remotes, Follow((LOCAL, REROUTE, DROP)), changed, random.Random(), credentials)  # noqa: S311 - jitter
+
+
+@contextmanager
+def opened(settings: Settings, remotes: str) -> Iterator[Link]:
+    """A link that has seen everything. Transient if the database does not answer in time."""
+    following = link(settings, remotes, lambda: None)
+    following.start()
+    try:
+        following.wait(_WAIT)
+        yield following
+    finally:
+        following.close()
+
+
+def objects(settings: Settings) -> Iterator[Mapping[str, Any]]:
+    """Everything in the cluster that gateways depend on."""
+    connection = connect(settings.cluster.kubeconfig, f"nodeagent-egress/{__version__}")
+    for kind, path in PATHS.items():
+        for each in _pages(connection, path):
+            yield {**each, "kind": kind}
+
+
+def _pages(connection: Connection, path: str) -> Iterator[dict[str, Any]]:
+    query: dict[str, str | int | bool] = {"limit": PAGE}
+    while True:
+        try:
+            page = connection.get(path, query)
+        except Missing:  # the kind is not installed
+            return
+        yield from page.get("items") or ()
+        following = (page.get("metadata") or {}).get("continue")
+        if not following:
+            return
+        query["continue"] = following

@@ -1,0 +1,127 @@
+"""What the commands of `nodeagent egress` do; loaded when one of them runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from nodeagent.agent.northbound import objects, opened
+from nodeagent.cli import show
+from nodeagent.cli.codes import OK, PENDING
+from nodeagent.cli.machineconfig import settings_of
+from nodeagent.egress.findings import Finding, orphans
+from nodeagent.egress.inventory import inventory
+from nodeagent.egress.rows import KUBE_OVN
+from nodeagent.egress.sight import Sight, sights
+from nodeagent.errors import Problem, Rejected
+from nodeagent.machineconfig.yamldocuments import parse_yaml
+from nodeagent.observed.northbound import Row
+
+
+def list_command(arguments: argparse.Namespace) -> int:
+    """A line a gateway."""
+    found, _, _ = _seen(arguments)
+    if arguments.output == "json":
+        show.emit({"gateways": [each.facts() for each in found]})
+    else:
+        print("\n".join(map(_line, found)) or "there are no egress gateways")
+    return OK
+
+
+def show_command(arguments: argparse.Namespace) -> int:
+    """Everything of one gateway."""
+    found, rows, _ = _seen(arguments)
+    (sight,) = _chosen(found, arguments.gateway)
+    if arguments.output == "json":
+        show.emit({**sight.facts(), "rows": [_row(each) for each in rows.get(sight.key, ())]})
+    else:
+        print("\n".join(_lines(sight, rows.get(sight.key, ()))))
+    return OK
+
+
+def plan_command(arguments: argparse.Namespace) -> int:
+    """The edits that would make the rows what the objects ask for; 3 if there are any."""
+    found = _chosen(_seen(arguments)[0], arguments.gateway)
+    plans = [each.plan for each in found if each.plan]
+    if arguments.output == "json":
+        edits = [{"gateway": plan.owner, "edits": [edit.describe() for edit in plan.edits]} for plan in plans]
+        show.emit({"plans": edits, "problems": [vars(problem) for each in found for problem in each.problems]})
+    else:
+        show.warn(problem for each in found for problem in each.problems)
+        print("\n".join(plan.describe() for plan in plans) or "nothing to do")
+    return PENDING if plans else OK
+
+
+def diff_command(arguments: argparse.Namespace) -> int:
+    """What is wrong; 3 if anything is."""
+    every, _, lost = _seen(arguments)
+    found = _chosen(every, arguments.gateway)
+    told = [*(finding for each in found for finding in each.findings), *(() if arguments.gateway else lost)]
+    problems = [problem for each in found for problem in each.problems]
+    if arguments.output == "json":
+        show.emit({"findings": [each.facts() for each in told], "problems": [vars(each) for each in problems]})
+    else:
+        show.warn(problems)
+        print("\n".join(map(str, told)) or "nothing is wrong with the rows")
+    return PENDING if told or problems else OK
+
+
+Seen = tuple[tuple[Sight, ...], Mapping[str, tuple[Row, ...]], tuple[Finding, ...]]
+
+
+def _seen(arguments: argparse.Namespace) -> Seen:
+    """All gateways beside their rows, the rows by gateway, and rows of gateways that do not exist."""
+    settings = settings_of(arguments)
+    documents = _documents(arguments.objects) if arguments.objects else objects(settings)
+    found = inventory(documents)
+    with opened(settings, arguments.nb or settings.egress.northbound) as link, link.view() as seen:
+        told = sights(found, seen)
+        known = frozenset(each.key for each in told)
+        return told, {each.key: seen.owned(each.key) for each in told}, orphans(known, KUBE_OVN, seen)
+
+
+def _documents(paths: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    """The objects of files; a List gives its items."""
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        for index, document in enumerate(parse_yaml(text)):
+            if not isinstance(document, dict):
+                raise Rejected([Problem(path, f"document {index + 1}", "is not an object")])
+            yield from document.get("items") or (document,)
+
+
+def _chosen(found: tuple[Sight, ...], key: str | None) -> tuple[Sight, ...]:
+    chosen = tuple(each for each in found if key in (None, each.key))
+    if key and not chosen:
+        known = ", ".join(each.key for each in found) or "none"
+        raise Rejected([Problem(key, "", "there is no such egress gateway", f"known are: {known}")])
+    return chosen
+
+
+def _line(sight: Sight) -> str:
+    gateway = sight.gateway
+    state = "refused" if sight.problems else "ok" if sight.well else f"{len(sight.findings)} findings"
+    bfd = f"{sight.up}/{len(sight.sessions)} up" if gateway and gateway.bfd else "no BFD"
+    nodes = ",".join(each.node for each in sight.instances) or "-"
+    return f"{sight.key:<40} {gateway.vpc if gateway else '-':<16} {nodes:<24} {bfd:<10} {state}"
+
+
+def _lines(sight: Sight, rows: Iterable[Row]) -> Iterator[str]:
+    yield _line(sight)
+    for each in sight.instances:
+        yield f"  instance on {each.node}: {', '.join(each.internal)} inside, {', '.join(each.external)} outside"
+    yield from (f"  session {address}: {state}" for address, state in sorted(sight.sessions.items()))
+    yield from (f"  row {row.table} {row.uuid} {_text(row)}" for row in rows)
+    yield from (f"  {problem}" for problem in sight.problems)
+    yield from (f"  {finding.code}: {finding.message}" for finding in sight.findings)
+
+
+def _row(row: Row) -> dict[str, Any]:
+    columns = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in row.columns.items()}
+    return {"table": row.table, "uuid": row.uuid, "columns": columns}
+
+
+def _text(row: Row) -> str:
+    return " ".join(f"{name}={value}" for name, value in _row(row)["columns"].items() if value not in (None, [], {}))
