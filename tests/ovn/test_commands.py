@@ -14,7 +14,7 @@ from nodeagent.egress.inventory import inventory
 from nodeagent.egress.rows import DROP, LOCAL, REROUTE
 from nodeagent.egress.sight import sights
 from nodeagent.ovn.link import Follow, Link
-from tests.ovn.central import Central
+from tests.ovn.central import Database, nbctl
 from tests.unit.egress.site import document
 
 KEY = "default/gw"
@@ -46,38 +46,33 @@ def _objects() -> list[dict[str, Any]]:
 class Cluster:
     """A database programmed as Kube-OVN does, and a file with the objects."""
 
-    def __init__(self, central: Central, folder: Path) -> None:
-        self.central = central
+    def __init__(self, northbound: Database, folder: Path) -> None:
+        self.northbound = northbound
         self.objects = folder / "objects.json"
         self.write(_objects())
-        central.nbctl("--if-exists", "lr-del", "vpc1", "--", "--if-exists", "ls-del", "pods")
-        for table in ("Port_Group", "Address_Set", "BFD"):
-            central.nbctl("--all", "destroy", table)
-        central.nbctl("lr-add", "vpc1", "--", "ls-add", "pods", "--", "lsp-add", "pods", "x1.red")
+        nbctl(northbound, "lr-add", "vpc1", "--", "ls-add", "pods", "--", "lsp-add", "pods", "x1.red")
 
     def write(self, objects: list[dict[str, Any]]) -> None:
         self.objects.write_text(json.dumps({"kind": "List", "items": objects}))
 
     def program(self) -> None:
-        link = Link(self.central.northbound.remote, Follow((LOCAL, REROUTE, DROP)), lambda: None, random.Random(1))
+        link = Link(self.northbound.remote, Follow((LOCAL, REROUTE, DROP)), lambda: None, random.Random(1))
         link.start()
         link.wait(30)
         with link.view() as seen:
             (sight,) = sights(inventory(_objects()), seen)
         link.commit(sight.plan)
         link.close()
-        for uuid in self.central.nbctl("--bare", "--columns=_uuid", "list", "BFD").split():
-            self.central.nbctl("set", "BFD", uuid, "status=up")
+        for uuid in nbctl(self.northbound, "--bare", "--columns=_uuid", "list", "BFD").split():
+            nbctl(self.northbound, "set", "BFD", uuid, "status=up")
 
     def run(self, *words: str) -> int:
-        return main(
-            [*("egress", *words), "--nb", self.central.northbound.remote, "--objects", str(self.objects), "-o", "json"]
-        )
+        return main([*("egress", *words), "--nb", self.northbound.remote, "--objects", str(self.objects), "-o", "json"])
 
 
 @pytest.fixture
-def cluster(central: Central, tmp_path: Path) -> Cluster:
-    return Cluster(central, tmp_path)
+def cluster(northbound: Database, tmp_path: Path) -> Cluster:
+    return Cluster(northbound, tmp_path)
 
 
 def _said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -90,7 +85,7 @@ def test_a_plan_shows_all_rows_before_anything_is_touched(cluster: Cluster, caps
     (plan,) = _said(capsys)["plans"]
     assert plan["gateway"] == KEY
     assert len(plan["edits"]) == 15  # four sessions, two sets, a group, eight policies
-    assert cluster.central.nbctl("lr-policy-list", "vpc1").count("reroute") == 0
+    assert nbctl(cluster.northbound, "lr-policy-list", "vpc1").count("reroute") == 0
 
 
 def test_rows_that_are_right_give_nothing_to_do(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +98,7 @@ def test_rows_that_are_right_give_nothing_to_do(cluster: Cluster, capsys: pytest
 
 def test_damage_is_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     cluster.program()
-    cluster.central.nbctl("lr-policy-del", "vpc1", "29090")
+    nbctl(cluster.northbound, "lr-policy-del", "vpc1", "29090")
     assert cluster.run("diff", KEY) == 3
     assert {each["code"] for each in _said(capsys)["findings"]} == {"MissingDropPolicy"}
 
@@ -128,7 +123,7 @@ def test_all_of_a_gateway_is_shown(cluster: Cluster, capsys: pytest.CaptureFixtu
     assert cluster.run("show", KEY) == 0
     shown = _said(capsys)
     assert len(shown["rows"]) == 15
-    code = main(["egress", "show", KEY, "--nb", cluster.central.northbound.remote, "--objects", str(cluster.objects)])
+    code = main(["egress", "show", KEY, "--nb", cluster.northbound.remote, "--objects", str(cluster.objects)])
     assert code == 0
     assert "session 10.20.0.11: up" in capsys.readouterr().out
 

@@ -17,8 +17,7 @@ from nodeagent.egress.rows import DROP, LOCAL, NODEAGENT, REROUTE, rows
 from nodeagent.errors import Transient
 from nodeagent.observed.northbound import BFD, POLICY, Northbound, Row
 from nodeagent.ovn.link import Follow, Link
-from tests.ovn.central import Central
-from tests.ovn.conftest import central, tree  # noqa: F401 - fixtures
+from tests.ovn.central import Database, nbctl
 from tests.unit.egress.site import asked
 
 KEY = "default/gw"
@@ -26,22 +25,17 @@ SECONDS = 30.0
 
 
 @pytest.fixture
-def link(central: Central) -> Iterator[Link]:  # noqa: F811 - the fixture
+def link(northbound: Database) -> Iterator[Link]:
     """A link to a database with nothing in it but two routers and the ports of three pods."""
-    central.nbctl(
-        "--if-exists", "lr-del", "vpc1", "--", "--if-exists", "lr-del", "vpc2", "--", "--if-exists", "ls-del", "pods"
-    )
-    for table in ("Port_Group", "Address_Set", "BFD"):
-        central.nbctl("--all", "destroy", table)
     ports = [word for name in ("x1.red", "x1.blue", "y1.red") for word in ("--", "lsp-add", "pods", name)]
-    central.nbctl("lr-add", "vpc1", "--", "lr-add", "vpc2", "--", "ls-add", "pods", *ports)
-    link = followed(central)
+    nbctl(northbound, "lr-add", "vpc1", "--", "lr-add", "vpc2", "--", "ls-add", "pods", *ports)
+    link = followed(northbound)
     yield link
     link.close()
 
 
-def followed(central: Central, changed: Callable[[], None] = lambda: None) -> Link:  # noqa: F811 - the fixture's value
-    link = Link(central.northbound.remote, Follow((LOCAL, REROUTE, DROP)), changed, random.Random(1))
+def followed(northbound: Database, changed: Callable[[], None] = lambda: None) -> Link:
+    link = Link(northbound.remote, Follow((LOCAL, REROUTE, DROP)), changed, random.Random(1))
     link.start()
     link.wait(SECONDS)
     return link
@@ -79,48 +73,48 @@ def test_what_is_written_is_seen_and_planned_no_more(link: Link) -> None:
         assert {row.name for policy in seen.table(POLICY) if (row := seen.router_of(policy))} == {"vpc1"}
 
 
-def test_another_client_sees_the_same(link: Link, central: Central) -> None:  # noqa: F811 - the fixture
+def test_another_client_sees_the_same(link: Link, northbound: Database) -> None:
     link.commit(planned(link))
-    listed = central.nbctl("lr-policy-list", "vpc1")
+    listed = nbctl(northbound, "lr-policy-list", "vpc1")
     assert listed.count("reroute") == 4
     assert "10.20.0.11, 10.20.0.12" in listed or "10.20.0.12, 10.20.0.11" in listed
-    other = followed(central)
+    other = followed(northbound)
     assert not planned(other)
     other.close()
 
 
-def test_what_others_do_is_seen(central: Central, link: Link) -> None:  # noqa: F811 - the fixture
+def test_what_others_do_is_seen(northbound: Database, link: Link) -> None:
     heard = threading.Event()
-    other = followed(central, heard.set)
+    other = followed(northbound, heard.set)
     link.commit(planned(link))
     until(other, lambda seen: len(seen.table(POLICY)) == 8)
     heard.clear()
-    central.nbctl("lr-policy-del", "vpc1", "29090")
+    nbctl(northbound, "lr-policy-del", "vpc1", "29090")
     assert heard.wait(SECONDS)
     until(other, lambda seen: len(seen.table(POLICY)) == 4)
     other.close()
 
 
-def test_a_gateway_that_moves_to_another_router_leaves_the_first(link: Link, central: Central) -> None:  # noqa: F811
+def test_a_gateway_that_moves_to_another_router_leaves_the_first(link: Link, northbound: Database) -> None:
     link.commit(planned(link))
     with link.view() as seen:
         moved = replace(asked(), router="vpc2")
         transaction = difference(KEY, NODEAGENT, rows(moved, NODEAGENT, seen), seen)
     link.commit(transaction)
-    assert "reroute" not in central.nbctl("lr-policy-list", "vpc1")
-    assert central.nbctl("lr-policy-list", "vpc2").count("reroute") == 4
+    assert "reroute" not in nbctl(northbound, "lr-policy-list", "vpc1")
+    assert nbctl(northbound, "lr-policy-list", "vpc2").count("reroute") == 4
 
 
-def test_nothing_is_left_of_a_gateway_that_is_gone(link: Link, central: Central) -> None:  # noqa: F811 - the fixture
+def test_nothing_is_left_of_a_gateway_that_is_gone(link: Link, northbound: Database) -> None:
     link.commit(planned(link))
     with link.view() as seen:
         gone = difference(KEY, NODEAGENT, (), seen)
     link.commit(gone)
     for table in ("Address_Set", "Port_Group", "BFD", "Logical_Router_Policy"):
-        assert central.nbctl("--bare", "--columns=_uuid", "list", table).strip() == ""
+        assert nbctl(northbound, "--bare", "--columns=_uuid", "list", table).strip() == ""
 
 
-def test_a_plan_from_rows_that_have_changed_is_refused_whole(link: Link, central: Central) -> None:  # noqa: F811
+def test_a_plan_from_rows_that_have_changed_is_refused_whole(link: Link, northbound: Database) -> None:
     link.commit(planned(link))
     policy = sole(link, POLICY, priority=REROUTE)
     stale = replace(policy, columns={**policy.columns, "nexthops": frozenset({"10.20.0.99"})})
@@ -130,7 +124,7 @@ def test_a_plan_from_rows_that_have_changed_is_refused_whole(link: Link, central
     edits = (Delete(drop, holder), Update(stale, {"nexthops": frozenset({"10.20.0.11"})}))
     with pytest.raises(Transient, match="has changed meanwhile"):
         link.commit(Transaction(KEY, edits))
-    assert central.nbctl("lr-policy-list", "vpc1").count("drop") == 4
+    assert nbctl(northbound, "lr-policy-list", "vpc1").count("drop") == 4
 
 
 def _insist(link: Link) -> None:
@@ -142,13 +136,13 @@ def _insist(link: Link) -> None:
         )
 
 
-def test_it_comes_back_after_the_server_was_away(link: Link, central: Central) -> None:  # noqa: F811 - the fixture
+def test_it_comes_back_after_the_server_was_away(link: Link, northbound: Database) -> None:
     link.commit(planned(link))
-    central.northbound.stop()
+    northbound.stop()
     with pytest.raises(Transient, match=r"not connected|refuses"):
         _insist(link)
-    central.northbound.serve()
-    central.nbctl("lr-policy-del", "vpc1", "29090")
+    northbound.start()
+    nbctl(northbound, "lr-policy-del", "vpc1", "29090")
     until(link, lambda seen: len(seen.table(POLICY)) == 4)
     deadline = time.monotonic() + SECONDS
     while planned(link) and time.monotonic() < deadline:
