@@ -30,7 +30,19 @@ from nodeagent.telemetry.metrics.registry import Registry
 
 _log = logging.getLogger(__name__)
 
-ROLES: Final[Mapping[str, Role]] = {"pools": pools, "vip": referee, "certificates": certificates}
+
+def _egress(office: Office) -> Duty:
+    from nodeagent.agent.egressrole import egress  # noqa: PLC0415 - OVSDB's client, which other roles do without
+
+    return egress(office)
+
+
+ROLES: Final[Mapping[str, Role]] = {
+    "pools": pools,
+    "vip": referee,
+    "certificates": certificates,
+    "egress": _egress,
+}
 
 _BURST: Final = 0.1  # seconds in which changes count as one
 _GLANCE: Final = 15.0  # seconds between two looks at the loops

@@ -18,6 +18,10 @@ _FLAGS = (
     "coordinator.agent_grace",
     "coordinator.approve_serving",
     "coordinator.serving_longest",
+    "egress.northbound",
+    "egress.tls_key",
+    "egress.tls_certificate",
+    "egress.tls_authority",
     "metrics.address",
     "health.address",
     "log.level",
@@ -25,7 +29,7 @@ _FLAGS = (
 )
 
 
-_ROLES = ("pools", "vip", "certificates")
+_ROLES = ("pools", "vip", "certificates", "egress")
 
 
 def register(commands: Commands) -> None:

@@ -38,6 +38,7 @@ class Code(StrEnum):
     SESSION_DOWN = "SessionDown"
     ALL_DOWN = "AllSessionsDown"
     STALE_UP = "StaleSession"
+    REFUSED = "GatewayRefused"
 
 
 @dataclass(frozen=True, order=True)

@@ -155,10 +155,12 @@ def _counted(before: _Series | None, news: _Series) -> _Series:
     return replace(before, count=before.count + news.count, last=news.last) if before else news
 
 
-def announcement(connection: Connection, subject: str, name: str, told: Key, now: datetime, uid: str = "") -> None:
+def announcement(
+    connection: Connection, subject: str, name: str, told: Key, now: datetime, uid: str = "", namespace: str = ""
+) -> None:
     """Write one Event on the `subject` (a kind) called `name`, from a coordinator.
 
-    Without its `uid` it is told as of a Node, which tools look for by name.
+    Without its `uid` it is told as of a Node, which tools look for by name. `namespace` is the object's.
     """
     when = timestamp(now)
     event = _event(name, told, _Series(1, when, when, f"{name}.{time.time_ns():x}"))
@@ -166,7 +168,9 @@ def announcement(connection: Connection, subject: str, name: str, told: Key, now
     event |= {"reportingComponent": COORDINATOR, "reportingInstance": COORDINATOR}
     event["involvedObject"] |= {"kind": subject, "uid": uid or name}
     event["message"] = told[2][:_LONGEST]
-    connection.create(_PATH, event)
+    if namespace:
+        event["metadata"]["namespace"] = event["involvedObject"]["namespace"] = namespace
+    connection.create(f"/api/v1/namespaces/{event['metadata']['namespace']}/events", event)
 
 
 def _event(node: str, key: Key, series: _Series) -> dict[str, Any]:

@@ -69,7 +69,8 @@ class Link:
             ovs.stream.Stream.ssl_set_private_key_file(credentials.key)
             ovs.stream.Stream.ssl_set_certificate_file(credentials.certificate)
             ovs.stream.Stream.ssl_set_ca_cert_file(credentials.authority)
-        self.path = remotes
+        self.path = "northbound"  # among the watches of a process
+        self._remotes = remotes
         self._follow, self._changed, self._chance = follow, changed, chance
         self._lock = threading.RLock()
         self._stop = threading.Event()
@@ -100,7 +101,7 @@ class Link:
             if self._failure:
                 raise self._failure
             if time.monotonic() >= until:
-                raise Transient(f"{self.path}: no northbound database answers")
+                raise Transient(f"{self._remotes}: no northbound database answers")
 
     def age(self) -> float:
         """Seconds since the server was last known to be there; infinite before the first time."""
@@ -118,7 +119,7 @@ class Link:
         """Carry it out. Transient if it could not be done, or if the database is not any more what it was."""
         with self._lock:
             if self._replica is None or not self._replica.connected:
-                raise Transient(f"{self.path}: not connected; {transaction.owner} is programmed later")
+                raise Transient(f"{self._remotes}: not connected; {transaction.owner} is programmed later")
             _commit(self._replica, transaction, time.monotonic() + self._follow.commit)
             self._take(self._replica)
 
@@ -143,7 +144,7 @@ class Link:
         pause = _PAUSE
         while not self._stop.is_set():
             try:
-                return _Replica(self.path, helper(self.path, self._follow.connect), self._follow.priorities)
+                return _Replica(self._remotes, helper(self._remotes, self._follow.connect), self._follow.priorities)
             except Transient as error:
                 _log.warning("no northbound database", extra={"reason": str(error)})
             self._stop.wait(pause * self._chance.uniform(0.5, 1.0))

@@ -1,0 +1,165 @@
+"""The coordinator's role `egress`: verifies the rows of each egress gateway, and tells where they are not as asked for.
+
+Invariant: it writes nothing into the northbound database; Kube-OVN's controller owns the rows. What is wrong is told
+once, when it has stood for a while: that controller makes its rows one by one, and what is half done is not wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from nodeagent.agent.northbound import link
+from nodeagent.agent.roles import Duty, Office
+from nodeagent.egress.findings import Code, Finding, orphans
+from nodeagent.egress.gateway import THEIRS, Gateway
+from nodeagent.egress.inventory import PATHS, Inventory, readable
+from nodeagent.egress.rows import KUBE_OVN
+from nodeagent.egress.sight import Sight, sights
+from nodeagent.egress.site import Node, Pod, Site, Subnet, Vpc
+from nodeagent.kube.collection import Collection
+from nodeagent.kube.events import announcement
+from nodeagent.kube.reflector import Scope
+from nodeagent.observed.northbound import Northbound
+from nodeagent.telemetry.metrics.tables import Row, Tables
+
+_log = logging.getLogger(__name__)
+
+GRACE: Final = 10.0  # seconds that something is wrong before it is told
+_BUSY: Final = 2.0  # seconds between two rounds while something has just become wrong
+_IDLE: Final = 60.0
+_COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "nodeagent_egress_nexthops": ("Nexthops that a gateway should have", ("gateway",)),
+    "nodeagent_egress_session_up": ("1 while the router has the BFD session up", ("gateway", "nexthop")),
+    "nodeagent_egress_findings": ("What is wrong with the rows and sessions of a gateway", ("gateway", "code")),
+    "nodeagent_egress_refused": ("1 while a gateway asks for what cannot be", ("gateway",)),
+}
+
+Told = tuple[str, str, str]  # kind, reason and message of an Event
+
+
+class Verifier:
+    """Compares all gateways with their rows. `tell` writes an Event on a gateway, which has its key."""
+
+    def __init__(
+        self,
+        inventory: Callable[[], Inventory],
+        view: Callable[[], AbstractContextManager[Northbound]],
+        tell: Callable[[str, Told], None],
+        show: Callable[[Mapping[str, list[Row]]], None],
+        leading: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` has monotonic seconds."""
+        self._inventory = inventory
+        self._view = view
+        self._tell = tell
+        self._show = show
+        self._leading = leading
+        self._clock = clock
+        self._since: dict[Finding, float] = {}
+        self._open: frozenset[Finding] = frozenset()
+
+    def tick(self) -> float:
+        """One round; the seconds to the next."""
+        if not self._leading():
+            self._show({})
+            return _IDLE
+        found = self._inventory()
+        with self._view() as seen:
+            told = sights(found, seen)
+            lost = orphans(frozenset(each.key for each in told), KUBE_OVN, seen)
+        self._show(_rows(told))
+        return self._announce({*lost, *(_wrong(told))})
+
+    def _announce(self, found: set[Finding]) -> float:
+        """Tell what has been wrong for a while, and what is so no more."""
+        now = self._clock()
+        self._since = {each: self._since.get(each, now) for each in found}
+        settled = frozenset(each for each, since in self._since.items() if now - since >= GRACE)
+        for each in sorted(settled - self._open):
+            _log.warning("egress gateway", extra={"gateway": each.gateway, "reason": f"{each.code}: {each.message}"})
+            self._tell(each.gateway, ("Warning", str(each.code), each.message))
+        for each in sorted(self._open - found):
+            self._tell(each.gateway, ("Normal", "EgressGatewayMended", f"no longer: {each.message}"))
+        self._open = settled
+        return _BUSY if settled != found else _IDLE
+
+
+def _wrong(told: Iterable[Sight]) -> Iterable[Finding]:
+    """Findings, and problems of the objects themselves, as findings."""
+    for sight in told:
+        yield from sight.findings
+        for problem in sight.problems:
+            yield Finding(sight.key, Code.REFUSED, f"{problem.path}: {problem.message}; {problem.advice}")
+
+
+def _rows(told: Iterable[Sight]) -> Mapping[str, list[Row]]:
+    rows: dict[str, list[Row]] = {name: [] for name in _COLUMNS}
+    for sight in told:
+        codes = [str(each.code) for each in sight.findings]
+        rows["nodeagent_egress_nexthops"].append(
+            Row((sight.key,), float(sum(len(i.internal) for i in sight.instances)))
+        )
+        rows["nodeagent_egress_refused"].append(Row((sight.key,), float(bool(sight.problems))))
+        rows["nodeagent_egress_findings"] += [
+            Row((sight.key, code), float(codes.count(code))) for code in sorted(set(codes))
+        ]
+        rows["nodeagent_egress_session_up"] += [
+            Row((sight.key, nexthop), float(state == "up")) for nexthop, state in sorted(sight.sessions.items())
+        ]
+    return rows
+
+
+class Followed:
+    """What gateways depend on, from memory; `wake` is called when something has changed."""
+
+    def __init__(self, office: Office) -> None:
+        chance = random.Random()  # noqa: S311 - jitter, no secret
+
+        def collection(kind: str, project: Callable[[dict[str, Any]], Any]) -> Collection[Any]:
+            return Collection(office.connection, Scope(PATHS[kind]), project, office.changed, chance)
+
+        self._gateways = collection(THEIRS, lambda each: readable({**each, "kind": THEIRS}))
+        self._vpcs = collection("Vpc", Vpc.of)
+        self._subnets = collection("Subnet", Subnet.of)
+        self._namespaces = collection("Namespace", lambda each: each["metadata"].get("labels") or {})
+        self._pods = collection("Pod", Pod.of)
+        self._nodes = collection("Node", Node.of)
+        self.follows = (self._gateways, self._vpcs, self._subnets, self._namespaces, self._pods, self._nodes)
+
+    def inventory(self) -> Inventory:
+        read = tuple(self._gateways.snapshot().values())
+        return Inventory(
+            gateways={found.key: found for found in read if isinstance(found, Gateway)},
+            refused=dict(each for each in read if not isinstance(each, Gateway)),
+            site=Site(
+                vpcs=_by_name(self._vpcs),
+                subnets=_by_name(self._subnets),
+                namespaces=_by_name(self._namespaces),
+                pods=tuple(self._pods.snapshot().values()),
+                nodes=_by_name(self._nodes),
+            ),
+        )
+
+
+def _by_name(collection: Collection[Any]) -> dict[str, Any]:
+    return {name: each for (_, name), each in collection.snapshot().items()}
+
+
+def egress(office: Office) -> Duty:
+    """The role of the egress gateways. Rejected if no northbound database is set."""
+    followed, tables = Followed(office), Tables(office.registry, _COLUMNS)
+    northbound = link(office.settings, office.settings.egress.northbound, office.changed)
+
+    def tell(key: str, told: Told) -> None:
+        namespace, _, name = key.partition("/")
+        announcement(office.connection, THEIRS, name, told, datetime.now(UTC), namespace=namespace)
+
+    verifier = Verifier(followed.inventory, northbound.view, tell, tables.show, office.leading, time.monotonic)
+    return Duty((*followed.follows, northbound), verifier.tick)
