@@ -24,7 +24,7 @@ from nodeagent.changes.ovn import Delete, Edit, Insert, Transaction, Update, tit
 from nodeagent.errors import Broken, Transient
 from nodeagent.observed.northbound import Northbound, Row
 from nodeagent.ovn import parser
-from nodeagent.ovn.rows import references, row, written
+from nodeagent.ovn.rows import check, references, row, written
 from nodeagent.ovn.schema import REFERENCES, helper
 
 _log = logging.getLogger(__name__)
@@ -120,8 +120,12 @@ class Link:
         with self._lock:
             if self._replica is None or not self._replica.connected:
                 raise Transient(f"{self._remotes}: not connected; {transaction.owner} is programmed later")
-            _commit(self._replica, transaction, time.monotonic() + self._follow.commit)
-            self._take(self._replica)
+            try:
+                _commit(self._replica, transaction, time.monotonic() + self._follow.commit)
+            finally:
+                happened = self._take(self._replica)
+        if happened:  # others may have written meanwhile
+            self._changed()
 
     # -- following ----------------------------------------------------------------------------------------------------
 
@@ -248,12 +252,12 @@ def _make(edit: Edit, change: idl.Transaction, replica: _Replica, made: dict[str
     match edit:
         case Insert():
             fresh = made[edit.label] = change.insert(replica.tables[edit.table])
-            _set(fresh, edit.columns, made)
+            _set(fresh, edit.columns, replica.tables[edit.table], made)
             if edit.holder:
                 _there(replica, edit.holder).addvalue("policies", fresh.uuid)
         case Update():
             standing = _there(replica, edit.row, tuple(edit.columns))
-            _set(standing, edit.columns, made)
+            _set(standing, edit.columns, replica.tables[edit.row.table], made)
         case Delete():
             standing = _there(replica, edit.row, ("external_ids",))
             if edit.holder:
@@ -261,9 +265,11 @@ def _make(edit: Edit, change: idl.Transaction, replica: _Replica, made: dict[str
             standing.delete()
 
 
-def _set(target: idl.Row, columns: Any, made: dict[str, idl.Row]) -> None:
+def _set(target: idl.Row, columns: Any, table: Any, made: dict[str, idl.Row]) -> None:
     for name, value in columns.items():
-        setattr(target, name, references(value, made) if name in REFERENCES else written(value, made))
+        given = references(value, made) if name in REFERENCES else written(value, made)
+        check(table.columns[name], given)
+        setattr(target, name, given)
 
 
 def _there(replica: _Replica, seen: Row, columns: Sequence[str] = ()) -> idl.Row:

@@ -6,9 +6,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ovs.db import idl
+from ovs.db import data, error, idl
 
 from nodeagent.changes.ovn import New
+from nodeagent.errors import Broken
 from nodeagent.observed.northbound import Row
 
 
@@ -48,3 +49,11 @@ def written(value: Any, made: Mapping[str, idl.Row]) -> Any:
 def references(value: Any, made: Mapping[str, idl.Row]) -> list[Any]:
     """A set of references as the library takes it."""
     return [uuid.UUID(each) if isinstance(each, str) else made[each.label] for each in value]
+
+
+def check(column: Any, given: Any) -> None:
+    """Raises Broken if `column` cannot hold it: the library would write nothing, and only log that."""
+    try:
+        data.Datum.from_python(column.type, given, lambda each: getattr(each, "uuid", each))
+    except (error.Error, TypeError) as found:
+        raise Broken(f"column {column.name} of the northbound database does not take {given!r}: {found}") from None
