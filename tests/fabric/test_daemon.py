@@ -13,7 +13,7 @@ import pytest
 
 from nodeagent.host.trackfile import HEARTBEAT, TRACK
 from tests.fabric.agents import agents_config, codes, daemon, eventually, said, state, text
-from tests.fabric.network import DEADLINE, NOBODY, VIP, Router, others
+from tests.fabric.network import DEADLINE, NOBODY, VIP, Router, others, until
 
 
 @pytest.fixture
@@ -114,6 +114,20 @@ def test_a_bad_file_that_keepalived_does_not_take_is_told(elected: tuple[Router,
     first, second = elected
     first.write("/etc/keepalived/keepalived.conf", agents_config(first, [second.address], 42))
     eventually(first, lambda: "ConfigurationNotLoaded" in codes(first), "what runs is not what stands there")
+
+
+def test_a_reload_that_ends_keepalived_is_told_and_so_is_that_it_was_mended(elected: tuple[Router, Router]) -> None:
+    """A VRID out of range is a permanent error to keepalived 2.2: it ends, and leaves the address."""
+    first, second = elected
+    good = agents_config(first, [second.address], 150)
+    bad = "vrrp_instance BAD {\n interface eth0\n virtual_router_id 444\n virtual_ipaddress { 10.77.0.200/24 }\n}\n"
+    first.write("/etc/keepalived/keepalived.conf", good + bad)
+    os.kill(_main(first), signal.SIGHUP)
+    told = {"ConfigurationProblem", "KeepalivedNotRunning", "VIPWithoutMaster"}
+    eventually(first, lambda: told <= codes(first), "the line, the end and the address are told")
+    until(second.holds, "the second has taken over")
+    first.start(good)
+    eventually(first, lambda: not codes(first) and state(first) == "MASTER", "all is well again")
 
 
 def test_who_took_the_address_away_is_named(elected: tuple[Router, Router]) -> None:
