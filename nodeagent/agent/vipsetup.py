@@ -28,7 +28,7 @@ from nodeagent.settings import Settings
 from nodeagent.vip.adoption import lacking
 from nodeagent.vip.configuration import Vip
 from nodeagent.vip.inventory import installations
-from nodeagent.vip.setup import CONFIG, DROPIN, GUARD, RECORD, UNIT, Setup, dropin, unreachable
+from nodeagent.vip.setup import CONFIG, DROPIN, FIFO, GUARD, RECORD, UNIT, Setup, dropin, unreachable
 
 _THERE = "/bin/true"
 _SOURCES = ("nodeagent vip configure",)
@@ -110,7 +110,9 @@ def _adopted(place: Workplace) -> tuple[Mapping[str, Declared], tuple[Problem, .
     if problems := [*unreachable(run_dir), *([] if found else [_nothing()])]:
         raise Rejected(problems)
     track, guard = f"{run_dir}/{TRACK}", f"{GUARD} {run_dir}"
-    warnings = tuple(each for one in found for each in (*one.problems, *lacking(one, track, guard)))
+    warnings = tuple(
+        each for one in found for each in (*one.problems, *lacking(one, track, guard, f"{run_dir}/{FIFO}"))
+    )
     vips = sorted({vip for one in found for each in one.instances for vip in each.vips}, key=str)
     return _beside(vips, run_dir), warnings
 

@@ -10,19 +10,19 @@ from nodeagent.vip.configuration import Configuration, Instance
 _SLOW = 1.0  # seconds between adverts from which on a fail-over takes several seconds
 
 
-def lacking(found: Configuration, track_file: str, guard: str) -> tuple[Problem, ...]:
+def lacking(found: Configuration, track_file: str, guard: str, fifo: str) -> tuple[Problem, ...]:
     """By file and line, with the lines to add; () for a configuration that has all of it."""
-    return tuple(sorted({*_general(found), *(each for one in found.instances for each in _instance(one))})) + (
+    return tuple(sorted({*_general(found, fifo), *(each for one in found.instances for each in _instance(one))})) + (
         _tracking(found, track_file, guard)
     )
 
 
-def _general(found: Configuration) -> Iterator[Problem]:
+def _general(found: Configuration, fifo: str) -> Iterator[Problem]:
     if not found.instances:
         yield Problem(found.path, "", "has no vrrp_instance", "there is no VIP to look after")
-    if not found.fifos:
-        advice = "add vrrp_notify_fifo to global_defs, and transitions are heard at once"
-        yield Problem(found.path, "", "tells of transitions nowhere", advice)
+    if fifo not in found.fifos:
+        advice = f"add vrrp_notify_fifo {fifo} to global_defs, unless another program reads one already"
+        yield Problem(found.path, "", f"does not tell of transitions at {fifo}", advice)
 
 
 def _instance(each: Instance) -> Iterator[Problem]:

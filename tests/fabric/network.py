@@ -72,11 +72,15 @@ class Router:
     def start(self, config: str, *arguments: str) -> subprocess.Popen[bytes]:
         """keepalived with `config`, in the foreground."""
         self.write("/etc/keepalived/keepalived.conf", config)
+        before = self.log().count("Startup complete") if self.processes else 0
         with open(self.path("/run/keepalived.log"), "ab") as log:
             command = self.inside("keepalived", "-n", "-l", "-D", *arguments)
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
-        until(lambda: "Startup complete" in self.log(), f"keepalived on {self.name} has started: {self.log()}")
+        until(
+            lambda: self.log().count("Startup complete") > before,
+            f"keepalived on {self.name} has started: {self.log()}",
+        )
         return process
 
     def log(self) -> str:

@@ -71,9 +71,11 @@ def test_a_move_is_known_on_both_sides(elected: tuple[Router, Router]) -> None:
 
 def test_a_killed_keepalived_a_stale_address_and_a_restart(elected: tuple[Router, Router]) -> None:
     first, second = elected
-    for pid in _family(_main(first)):
+    family = _family(_main(first))
+    for pid in family:
         os.kill(pid, signal.SIGKILL)
     first.processes[-1].wait(DEADLINE)
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in family), "nothing of it is left")
     eventually(first, lambda: {"KeepalivedNotRunning", "VIPWithoutMaster"} <= codes(first), "the stale address is told")
     eventually(second, lambda: "DuplicateOwner" in codes(second), "the other owner is told")
     first.start(agents_config(first, [second.address], 150))

@@ -28,6 +28,7 @@ SETUP = Setup(
     livez="https://127.0.0.1:6443/livez?exclude=etcd",
 )
 
+_FIFO = "/run/nodeagent/vrrp.fifo"
 _addresses = st.ip_addresses(v=4).map(str)
 
 
@@ -55,7 +56,7 @@ def test_what_is_rendered_reads_as_it_was_meant(
 
 
 def test_what_is_rendered_lacks_nothing() -> None:
-    assert lacking(configured(SETUP.config()), SETUP.track_file, GUARD) == ()
+    assert lacking(configured(SETUP.config()), SETUP.track_file, GUARD, _FIFO) == ()
 
 
 def test_addresses_of_the_other_family_go_along() -> None:
@@ -113,8 +114,13 @@ vrrp_instance VI_1 {
 
 
 def test_what_a_configuration_of_kubeadms_guide_lacks_is_told_with_its_line() -> None:
-    found = lacking(configured(_FOREIGN), SETUP.track_file, GUARD)
+    found = lacking(configured(_FOREIGN), SETUP.track_file, GUARD, _FIFO)
     told = " ".join(map(str, found))
-    for words in ("sends to everybody", "VRRP version 2", "tells of transitions nowhere", "does not track"):
+    for words in (
+        "sends to everybody",
+        "VRRP version 2",
+        "does not tell of transitions at /run/nodeagent/vrrp.fifo",
+        "does not track",
+    ):
         assert words in told
     assert any(problem.path == "line 3" for problem in found)
