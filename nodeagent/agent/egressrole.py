@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 GRACE: Final = 10.0  # seconds that something is wrong before it is told
 _BUSY: Final = 2.0  # seconds between two rounds while something has just become wrong
 _IDLE: Final = 60.0
-_COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+COLUMNS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "nodeagent_egress_nexthops": ("Nexthops that a gateway should have", ("gateway",)),
     "nodeagent_egress_session_up": ("1 while the router has the BFD session up", ("gateway", "nexthop")),
     "nodeagent_egress_findings": ("What is wrong with the rows and sessions of a gateway", ("gateway", "code")),
@@ -100,7 +100,7 @@ def _wrong(told: Iterable[Sight]) -> Iterable[Finding]:
 
 
 def _rows(told: Iterable[Sight]) -> Mapping[str, list[Row]]:
-    rows: dict[str, list[Row]] = {name: [] for name in _COLUMNS}
+    rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
     for sight in told:
         codes = [str(each.code) for each in sight.findings]
         rows["nodeagent_egress_nexthops"].append(
@@ -154,7 +154,7 @@ def _by_name(collection: Collection[Any]) -> dict[str, Any]:
 
 def egress(office: Office) -> Duty:
     """The role of the egress gateways. Rejected if no northbound database is set."""
-    followed, tables = Followed(office), Tables(office.registry, _COLUMNS)
+    followed, tables = Followed(office), Tables(office.registry, COLUMNS)
     northbound = link(office.settings, office.settings.egress.northbound, office.changed)
 
     def tell(key: str, told: Told) -> None:

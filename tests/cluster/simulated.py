@@ -59,7 +59,7 @@ def publish(plane: ControlPlane, config: Object, pool: str = "worker") -> str:
 class SimulatedNode:
     """One node `name`; entering makes its Node object and starts its agent, leaving ends the agent.
 
-    Without a kubeconfig of its own the agent has every right.
+    Without a kubeconfig of its own the agent has every right. `variables` are in its environment at each start.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class SimulatedNode:
         name: str,
         labels: Mapping[str, str] | None = None,
         kubeconfig: Path | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.plane = plane
         self.name = name
@@ -78,6 +79,7 @@ class SimulatedNode:
         # As on any Node: of one that begins without any field, the API server never records who writes it.
         self._labels = {"kubernetes.io/hostname": name, **(labels or {})}
         self._kubeconfig = kubeconfig or plane.kubeconfig(f"agent-{name}", ["system:masters"])
+        self._variables = variables or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -118,7 +120,7 @@ class SimulatedNode:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | variables,
+                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | dict(self._variables) | variables,
             )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

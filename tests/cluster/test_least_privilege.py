@@ -47,7 +47,8 @@ def test_a_rollout_with_a_drain_needs_no_more_rights_than_deploy_gives(
 def _worker(plane: ControlPlane, base: Path, name: str) -> SimulatedNode:
     token = plane.service_account_token(_NAMESPACE, "agent", node=name)
     _adopt(plane)
-    return SimulatedNode(plane, base, name, kubeconfig=plane.kubeconfig_with_token(name, token))
+    variables = {"NODEAGENT_CERTS_REPORT_NAMESPACE": _NAMESPACE}  # as the DaemonSet has it
+    return SimulatedNode(plane, base, name, kubeconfig=plane.kubeconfig_with_token(name, token), variables=variables)
 
 
 def _adopt(plane: ControlPlane) -> None:

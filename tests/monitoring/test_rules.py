@@ -25,11 +25,12 @@ _FIRING = 'group by (alertname) (ALERTS{alertstate="firing"})'
 
 @dataclass(frozen=True)
 class Case:
-    """Series in promtool's notation, one value a minute, that fire an alert, and others that do not."""
+    """Series in promtool's notation, one value a minute, that fire an alert (and `also` others) or do not."""
 
     alert: str
     fires: Mapping[str, str]
     keeps: Mapping[str, str]
+    also: tuple[str, ...] = ()
 
 
 CASES = (
@@ -117,6 +118,43 @@ CASES = (
         {"nodeagent_cert_key_match{path='/a'}": "1x3000", "nodeagent_cert_chain_ok{path='/a'}": "1x3000"},
     ),
     Case(
+        "NodeagentCertificateRenewalFailed",
+        {"nodeagent_cert_renewals_total{result='undone'}": "0x2990 1x10"},
+        {"nodeagent_cert_renewals_total{result='renewed'}": "0+1x3000"},
+    ),
+    Case(
+        "NodeagentServingRequestWaits",
+        {"nodeagent_serving_request_age_seconds{decision='refused'}": "0+60x3000"},
+        {"nodeagent_serving_request_age_seconds{decision='refused'}": "3000x3000"},
+    ),
+    Case(
+        "NodeagentVipFlapping",
+        {"nodeagent_vip_state_since_timestamp_seconds{vrrp_instance='VI_1'}": "0+60x3000"},
+        {"nodeagent_vip_state_since_timestamp_seconds{vrrp_instance='VI_1'}": "0x2995 1 2 3 4 5"},
+    ),
+    Case(
+        "NodeagentEgressSessionDown",
+        {
+            "nodeagent_egress_session_up{gateway='a/b',nexthop='10.0.0.1'}": "0x3000",
+            "nodeagent_egress_session_up{gateway='a/b',nexthop='10.0.0.2'}": "1x3000",
+        },
+        {"nodeagent_egress_session_up{gateway='a/b',nexthop='10.0.0.1'}": "1x3000"},
+    ),
+    Case(
+        "NodeagentEgressGatewayLost",
+        {"nodeagent_egress_session_up{gateway='a/b',nexthop='10.0.0.1'}": "0x3000"},
+        {
+            "nodeagent_egress_session_up{gateway='a/b',nexthop='10.0.0.1'}": "1x3000",
+            "nodeagent_egress_session_up{gateway='a/c',nexthop='10.0.0.2'}": "1x3000",
+        },
+        ("NodeagentEgressSessionDown",),
+    ),
+    Case(
+        "NodeagentEgressFinding",
+        {"nodeagent_egress_findings{gateway='a/b',code='nexthop-missing'}": "1x3000"},
+        {"nodeagent_egress_findings{gateway='a/b',code='nexthop-missing'}": "0x3000"},
+    ),
+    Case(
         "NodeagentVipNowhere",
         {"nodeagent_vip_held{vrrp_instance='VI_1',address='10.0.0.100'}": "1x2990 0x10"},
         {
@@ -163,7 +201,7 @@ def _labelled(series: str) -> str:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_each_alert_fires_at_its_threshold_and_not_below(case: Case, tmp_path: Path) -> None:
     require("promtool")
-    _check_that_just_these_fire({case.alert}, case.fires, tmp_path)
+    _check_that_just_these_fire({case.alert, *case.also}, case.fires, tmp_path)
     _check_that_just_these_fire(set(), case.keeps, tmp_path)
 
 

@@ -12,7 +12,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from nodeagent.agent import certrotator, viprole
+from nodeagent.agent import certrotator, egressrole, viprole
+from nodeagent.certs import approvals
 from nodeagent.certs.series import COLUMNS
 from nodeagent.pools import series as pools
 from nodeagent.telemetry.metrics.agent import AgentMetrics
@@ -37,7 +38,11 @@ class Metrics:
         for job in ("machineconfig", "certs"):
             self.agent.expect_job(job)
         self.registry.counters("nodeagent_cert_renewals", "Renewals", "result", certrotator.RESULTS)
-        Tables(self.registry, {**COLUMNS, **pools.COLUMNS, **vip.COLUMNS, **viprole.COLUMNS})
+        Tables(
+            self.registry,
+            {**COLUMNS, **pools.COLUMNS, **vip.COLUMNS, **viprole.COLUMNS, **egressrole.COLUMNS, **approvals.COLUMNS},
+        )
+        self.registry.counter(approvals.APPROVALS, "Requests approved")
         self.configuration = ConfigurationMetrics(
             self.registry, drift_kinds=["content", "mode"], drift_actions=["alert", "ignore"]
         )
