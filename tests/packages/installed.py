@@ -14,7 +14,7 @@ from tests.packages.build import Release
 _PATIENCE = 120.0  # seconds for a package manager
 _INSTALL = {"deb": ("dpkg", "--install"), "rpm": ("rpm", "--upgrade", "--nodeps")}  # Debian meets no rpm's needs
 _REMOVE = {"deb": ("dpkg", "--remove"), "rpm": ("rpm", "--erase")}
-_LIST = ("find", "/usr", "/etc", "/var/lib", "-xdev", "-path", "*nodeagent*")
+_LIST = ("find", "/etc", "/usr", "/var/lib", "-xdev", "-name", "*nodeagent*", "-prune")
 
 
 class Installed(Agent):
@@ -40,5 +40,5 @@ class Installed(Agent):
         self.machine.run(*_REMOVE[self.kind], "nodeagent", deadline=_PATIENCE)
 
     def traces(self) -> set[str]:
-        """Paths on the machine's disk that have our name in them."""
-        return set(self.machine.run(*_LIST).stdout.split())
+        """The outermost paths on the machine's disk that have our name in them."""
+        return set(self.machine.run(*_LIST, deadline=_PATIENCE).stdout.split())

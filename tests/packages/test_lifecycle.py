@@ -37,9 +37,10 @@ def test_the_service_does_its_work_within_its_bounds(node: Installed, built: Rel
     assert node.machine.read(f"/proc/{pid}/cmdline").startswith(
         "/usr/lib/nodeagent/bin/python\0-I\0/usr/bin/nodeagent\0"
     )
-    node.machine.run("cp", "/etc/hostname", "/etc/app.conf")
-    (writer,) = node.drift("/etc/app.conf", "content")["writers"]
-    assert writer["command"] == "cp"
+    node.machine.run("sh", "-c", "echo tampered >/etc/app.conf; sleep 2")  # so long the kernel's word can be read up on
+    assert "sh" in {writer["command"] for writer in node.drift("/etc/app.conf", "content")["writers"]}
+    node.machine.write("/etc/app.conf", "one\n")
+    node.no_drift()
     node.units({"name": "sleeper.service", "enabled": True, "contents": "[Service]\nExecStart=/bin/sleep 1000\n"})
     node.machine.wait_until(lambda: node.show("sleeper.service", "LoadState") == "loaded", 30.0)
     assert "defect" not in node.journal()
