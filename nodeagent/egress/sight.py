@@ -12,7 +12,7 @@ from itertools import combinations
 
 from nodeagent.changes.ovn import Transaction
 from nodeagent.egress.demand import Instance, demand, reported
-from nodeagent.egress.difference import difference
+from nodeagent.egress.difference import difference, foreign
 from nodeagent.egress.findings import Finding, findings, sessions
 from nodeagent.egress.gateway import Gateway
 from nodeagent.egress.inventory import Inventory
@@ -71,11 +71,12 @@ def sight(gateway: Gateway, site: Site, seen: Northbound, problems: tuple[Proble
         asked = demand(gateway, site, instances)
     except Rejected as error:
         return Sight(gateway.key, gateway, (*error.problems, *problems), instances)
-    plan = difference(gateway.key, KUBE_OVN, rows(asked, KUBE_OVN, seen), seen)
+    wanted = rows(asked, KUBE_OVN, seen)
+    plan = difference(gateway.key, KUBE_OVN, wanted, seen)
     return Sight(
         key=gateway.key,
         gateway=gateway,
-        problems=problems,
+        problems=(*problems, *foreign(gateway.key, KUBE_OVN, wanted, seen)),
         instances=instances,
         plan=plan,
         findings=findings(asked, plan, seen),

@@ -20,7 +20,7 @@ from tests.unit.egress.site import document
 KEY = "default/gw"
 
 
-def _objects() -> list[dict[str, Any]]:
+def objects() -> list[dict[str, Any]]:
     """The gateway of the unit tests with what it stands on, as the API has it."""
     port = {"enabled": True, "ip": "10.255.0.1,fd00:255::1"}
     subnets = {"inside": (20, "vpc1"), "pods": (10, "vpc1")}
@@ -49,7 +49,7 @@ class Cluster:
     def __init__(self, northbound: Database, folder: Path) -> None:
         self.northbound = northbound
         self.objects = folder / "objects.json"
-        self.write(_objects())
+        self.write(objects())
         nbctl(northbound, "lr-add", "vpc1", "--", "ls-add", "pods", "--", "lsp-add", "pods", "x1.red")
 
     def write(self, objects: list[dict[str, Any]]) -> None:
@@ -60,7 +60,7 @@ class Cluster:
         link.start()
         link.wait(30)
         with link.view() as seen:
-            (sight,) = sights(inventory(_objects()), seen)
+            (sight,) = sights(inventory(objects()), seen)
         link.commit(sight.plan)
         link.close()
         for uuid in nbctl(self.northbound, "--bare", "--columns=_uuid", "list", "BFD").split():
@@ -105,7 +105,7 @@ def test_damage_is_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) ->
 
 def test_rows_without_an_object_are_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     cluster.program()
-    cluster.write(_objects()[1:])
+    cluster.write(objects()[1:])
     assert cluster.run("diff") == 3
     assert {each["code"] for each in _said(capsys)["findings"]} == {"OrphanRow"}
 
@@ -132,7 +132,7 @@ def test_a_bad_gateway_costs_no_other_one(cluster: Cluster, capsys: pytest.Captu
     cluster.program()
     bad = document(replicas=99)
     bad["metadata"] = {"namespace": "default", "name": "bad"}
-    cluster.write([*_objects(), bad])
+    cluster.write([*objects(), bad])
     assert cluster.run("diff") == 3
     said = _said(capsys)
     assert said["findings"] == []

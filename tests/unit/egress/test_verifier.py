@@ -108,3 +108,13 @@ def test_two_gateways_that_want_one_address_are_told_at_both() -> None:
     told = work.after(GRACE)
     assert (KEY, "GatewayRefused") in told
     assert ("default/other", "GatewayRefused") in told
+
+
+def test_rows_of_another_owner_are_told_as_a_problem_of_the_gateway() -> None:
+    work = Round()
+    row = policies(work.seen, 29100)[0]
+    changed(work.seen, row, external_ids={**row.columns["external_ids"], "vendor": "somebody"})
+    work.after(0)
+    told = work.after(GRACE)
+    assert (KEY, "GatewayRefused") in told
+    assert any("belongs to somebody for default/gw" in message for _, (_, _, message) in work.told)
