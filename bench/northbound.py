@@ -1,0 +1,90 @@
+"""How long the northbound database takes: 1,000 gateways with two nexthops each, programmed, compared, changed.
+
+python -m bench.northbound [GATEWAYS]
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from nodeagent.egress.demand import Demand, Instance
+from nodeagent.egress.difference import difference
+from nodeagent.egress.gateway import Bfd, Gateway, Policy
+from nodeagent.egress.rows import DROP, LOCAL, NODEAGENT, REROUTE, rows
+from nodeagent.ovn.link import Follow, Link
+from tests.ovn.central import database, nbctl, running
+from tests.ovn.packages import ensured
+
+
+def main(count: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="nb-") as folder:
+        server = database(ensured(), Path(folder))
+        with running(server):
+            nbctl(server, "lr-add", "vpc1")
+            _measure(server.remote, [_demand(number) for number in range(count)])
+
+
+def _measure(remote: str, demands: list[Demand]) -> None:
+    link = _followed(remote)
+    with _timed(f"{len(demands)} gateways programmed, a transaction each"):
+        for each in demands:
+            _program(link, each)
+    with _timed("all of them compared again, without a transaction"):
+        assert not any(_program(link, each) for each in demands)
+    gateway = demands[-1]
+    changed = replace(gateway, instances=gateway.instances[:1])
+    with _timed("one nexthop of one gateway withdrawn"):
+        assert _program(link, changed)
+    link.close()
+    with _timed("first sync of a new client"):
+        again = _followed(remote)
+    again.close()
+    print(f"{'resident memory':<60} {_resident():8.1f} MiB")
+
+
+def _followed(remote: str) -> Link:
+    link = Link(remote, Follow((LOCAL, REROUTE, DROP)), lambda: None, random.Random(1))
+    link.start()
+    link.wait(60)
+    return link
+
+
+def _program(link: Link, asked: Demand) -> bool:
+    """Whether there was anything to do."""
+    with link.view() as seen:
+        transaction = difference(asked.gateway.key, NODEAGENT, rows(asked, NODEAGENT, seen), seen)
+    if transaction:
+        link.commit(transaction)
+    return bool(transaction)
+
+
+def _demand(number: int) -> Demand:
+    high, low = divmod(number, 125)
+    policies = (Policy(blocks=(f"10.{high}.{low}.0/24",)),)
+    gateway = Gateway("EgressGateway", "bench", f"gw{number}", "vpc1", "outside", bfd=Bfd(), policies=policies)
+    instances = tuple(Instance(f"n{one}", (f"10.100.{high}.{low * 2 + one}",)) for one in range(2))
+    sources = {4: frozenset(policies[0].blocks)}
+    return Demand(gateway, "vpc1", "bfd@vpc1", frozenset({4}), sources=sources, instances=instances)
+
+
+@contextmanager
+def _timed(what: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    print(f"{what:<60} {(time.perf_counter() - start) * 1000:8.1f} ms", flush=True)
+
+
+def _resident() -> float:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4 / 1024
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
