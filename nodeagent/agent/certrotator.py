@@ -23,7 +23,6 @@ from nodeagent.certs.catalog import Manager
 from nodeagent.certs.due import ClockReading, Rule, clock_doubts
 from nodeagent.certs.facts import Certificate
 from nodeagent.certs.findings import Code, Finding, Severity
-from nodeagent.certs.identity import Role
 from nodeagent.certs.monitor import Look
 from nodeagent.certs.renewal import Wanted
 from nodeagent.certs.served import Answer
@@ -36,6 +35,7 @@ _log = logging.getLogger("nodeagent")
 LEASE: Final = "nodeagent-certs"
 STATE: Final = "certs.json"
 RESULTS: Final = ("renewed", "undone", "failed")
+_STEADY: Final = 6 * 3600.0  # seconds that a clock has to go right after it moved, until it is believed again
 _TURN: Final = 20.0  # seconds to wait for our turn
 
 
@@ -60,7 +60,7 @@ class Rotator:
             self._turn.give_back()
         doubts = self._memory.doubts(look)
         due = self._due(look)
-        if not due or look.inventory.node.role is not Role.CONTROL_PLANE:
+        if not due:
             return ()
         if stopped := self._memory.stopped(due.serials):
             advice = "`nodeagent certs renew` tries again"
@@ -178,15 +178,24 @@ class _Memory:
     def __init__(self, place: Workplace) -> None:
         self._place = place
         self._known: dict[str, Any] = _decoded(place.store.read(STATE))
+        self._suspect: ClockReading | None = None  # the first reading after the clock moved
 
     def doubts(self, look: Look) -> tuple[str, ...]:
         """Why the clock is not to be believed now; a clock that is believed is what the next look compares with."""
         now = ClockReading(look.now, time.clock_gettime(time.CLOCK_BOOTTIME), self._place.node.boot)
         certificates = [entry.certificate for entry in look.inventory.entries if entry.certificate is not None]
         doubts = clock_doubts(now, _reading(self._known.get("clock")), certificates)
-        if not doubts:
-            self._known["clock"] = {"wall": now.wall.timestamp(), "boot": now.boot, "boot_id": now.boot_id}
-        return doubts
+        if doubts and not self._steady(now, certificates):
+            return doubts
+        self._suspect = None
+        self._known["clock"] = {"wall": now.wall.timestamp(), "boot": now.boot, "boot_id": now.boot_id}
+        return ()
+
+    def _steady(self, now: ClockReading, certificates: Sequence[Certificate]) -> bool:
+        """Whether a clock that moved has gone right for long enough since: somebody has set it."""
+        if self._suspect is None or clock_doubts(now, self._suspect, certificates):
+            self._suspect = now
+        return now.boot - self._suspect.boot >= _STEADY
 
     def stopped(self, serials: Sequence[str]) -> str:
         """Why nothing is tried with just these certificates; "" if something may be."""

@@ -15,6 +15,7 @@ from nodeagent.agent.certificates import inspector_of
 from nodeagent.agent.certrotator import LEASE, Rotator
 from nodeagent.agent.jobs import Context, Loop
 from nodeagent.agent.turn import Turn
+from nodeagent.agent.workplace import opened
 from nodeagent.certs.monitor import NAME, Audience, CertificateMonitor, Look, Pace, inventory_document
 from nodeagent.certs.series import COLUMNS, series
 from nodeagent.engine.controller import Controller
@@ -38,10 +39,11 @@ def certificates(context: Context) -> Iterator[Sequence[Loop]]:
         tables.show(rows(series(look.inventory, look.answers)))
         written(look)
 
-    inspector = inspector_of(settings, context.place.tree)
-    with closing_turn(context) as turn:
-        rotator = Rotator(context, inspector, turn)
-        tends = settings.certs.rotate and context.place.node.running
+    # A place of its own: directories that one thread has open are no other thread's to close.
+    with opened(settings) as place, closing_turn(context) as turn:
+        inspector = inspector_of(settings, place.tree)
+        rotator = Rotator(replace(context, place=place), inspector, turn)
+        tends = settings.certs.rotate and place.node.running
         audience = Audience(context.reporter, context.events, looked)
         monitor = CertificateMonitor(
             inspector,
@@ -49,7 +51,7 @@ def certificates(context: Context) -> Iterator[Sequence[Loop]]:
             Pace(settings.certs.interval, settings.certs.probe_interval),
             lambda: datetime.datetime.now(datetime.UTC),
             time.monotonic,
-            lambda: context.place.node.running,
+            lambda: place.node.running,
         )
         loop = Controller(NAME, monitor.tick, context.watcher, random.Random())  # noqa: S311 - jitter, no secret
         yield [Loop(loop, settings.certs.interval + _WORK), *loops]

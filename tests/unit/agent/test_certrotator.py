@@ -166,6 +166,31 @@ def test_a_clock_that_jumps_renews_nothing(stages: Any) -> None:
     assert stage.ends == NOW + 100 * DAY
 
 
+def test_a_clock_that_was_set_is_believed_again_after_a_while(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = stages(100)
+    boot = [1000.0]
+    monkeypatch.setattr("nodeagent.agent.certrotator.time.clock_gettime", lambda _clock: boot[0])
+    assert stage.tend() == ""
+    for hour in range(6):
+        assert "the clock is not believed" in stage.tend(NOW + 95 * DAY + datetime.timedelta(hours=hour))
+        boot[0] += 3600.0
+    assert stage.tend(NOW + 95 * DAY + datetime.timedelta(hours=6)) == ""
+    assert stage.counted("renewed")
+
+
+def test_on_a_worker_the_kubelets_own_certificate_is_renewed_and_nothing_else(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 10, None, **{"certs.role": "worker"})
+    ends = NOW + 10 * DAY
+    own = made.issue("worker1@1751371200", sans=["DNS:worker1"], begins=ends - 365 * DAY, ends=ends)
+    stage.node.write("/var/lib/kubelet/pki/kubelet.crt", own.pem, 0o644)
+    stage.node.write("/var/lib/kubelet/pki/kubelet.key", own.key_pem)
+    assert stage.tend() == ""
+    renewed = contents((tmp_path / "var/lib/kubelet/pki/kubelet.crt").read_bytes()).certificates[0]
+    assert renewed.not_after == NOW + 365 * DAY
+    assert stage.ends == ends, "no CA key on a worker is used"
+    stage.close()
+
+
 def test_a_renewal_that_was_taken_back_is_not_tried_again(stages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = stages(10)
     tries: list[object] = []
