@@ -6,14 +6,13 @@ import argparse
 import datetime
 import posixpath
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nodeagent import agent
 from nodeagent.cli import show
-from nodeagent.cli.codes import ERROR, OK, PENDING
+from nodeagent.cli.codes import ERROR, OK, PENDING, USAGE
 from nodeagent.cli.machineconfig import Commands, settings_of
 from nodeagent.cli.progress import watcher
-from nodeagent.errors import Broken
 from nodeagent.settings.flags import add_flags
 
 if TYPE_CHECKING:  # cryptography and what looks at certificates are loaded by these commands alone
@@ -63,10 +62,12 @@ def _wanted(arguments: argparse.Namespace, settings: Settings) -> Wanted:
     from nodeagent.certs.renewal import Wanted  # noqa: PLC0415 - by need, as said above
 
     if bool(arguments.ca_cert) != bool(arguments.ca_key):
-        raise Broken("--ca-cert and --ca-key belong together: name both, or neither")
+        _misused("--ca-cert and --ca-key belong together: name both, or neither")
+    if arguments.name and arguments.all:
+        _misused("name certificates, or say --all")
     seconds = settings.certs.lifetime if arguments.days is None else arguments.days * 86400
     lifetime = datetime.timedelta(seconds=seconds) if seconds else None
-    requests = bool(getattr(arguments, "csr_dir", ""))
+    requests = bool(_directory(getattr(arguments, "csr_dir", "")))
     return Wanted(tuple(arguments.name), arguments.all, lifetime, arguments.ca_cert, arguments.ca_key, requests)
 
 
@@ -102,7 +103,7 @@ def _requested(arguments: argparse.Namespace, rotation: Rotation, proposal: Prop
     """Leave requests, and say where."""
     from nodeagent.certs.swap import request_files  # noqa: PLC0415 - by need
 
-    directory = _directory(arguments.csr_dir)
+    directory = arguments.csr_dir
     if proposal.renewals:
         rotation.request(proposal, directory, watcher())
     asked = [(each, *request_files(directory, each.name)) for each in proposal.renewals]
@@ -117,9 +118,15 @@ def _requested(arguments: argparse.Namespace, rotation: Rotation, proposal: Prop
 
 
 def _directory(path: str) -> str:
-    if not path.startswith("/") or posixpath.normpath(path) != path or path == "/":
-        raise Broken(f"--csr-dir: {path!r} is no absolute path in its simplest form, such as /root/requests")
+    if path and (not path.startswith("/") or posixpath.normpath(path) != path or path == "/"):
+        _misused(f"--csr-dir: {path!r} is no absolute path in its simplest form, such as /root/requests")
     return path
+
+
+def _misused(message: str) -> NoReturn:
+    """End as argparse does for what it cannot know."""
+    print(f"nodeagent certs: error: {message}", file=sys.stderr)
+    raise SystemExit(USAGE)
 
 
 def _rotation(place: agent.Workplace, settings: Settings) -> Rotation:
