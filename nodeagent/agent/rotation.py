@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,8 @@ from nodeagent.engine.plan import Change, Plan
 from nodeagent.errors import Broken, Problem, Rejected
 from nodeagent.host.pki import PkiReader
 from nodeagent.observed.certificates import Standing
+
+_log = logging.getLogger("nodeagent")
 
 _API_SERVER: Final = "kube-apiserver"
 _HEALTH: Final = {_API_SERVER: "/readyz"}
@@ -110,6 +113,7 @@ class Rotation:
     def _plan(self, proposal: Proposal) -> Plan:
         renewed = tuple(self._issued(each, proposal.now) for each in proposal.renewals)
         self._verify(renewed, proposal)
+        self._try(renewed, proposal.survey)
         aftermath = self._aftermath(proposal)
         paths = [path for each in renewed for path in (each.renewal.path, each.renewal.key_path) if path]
         paths += [each.manifest for each in aftermath.components]
@@ -151,6 +155,34 @@ class Rotation:
             problems += [Problem(renewal.name, renewal.path, text) for text in verdict.problems]
         if problems:
             raise Rejected(problems)
+
+    def _try(self, renewed: Iterable[Renewed], survey: Survey) -> None:
+        """Use what was issued once: a server's in a handshake, a client's with whoever it is for."""
+        from nodeagent.host import trial  # noqa: PLC0415 - ssl, by need
+
+        problems = []
+        for each in renewed:
+            renewal, issued = each.renewal, each.issued
+            complaint = trial.served(issued.certificate, issued.key) if renewal.serves else ""
+            problems += [
+                Problem(renewal.name, renewal.path, text) for text in (complaint, self._refusal(each, survey)) if text
+            ]
+        if problems:
+            raise Rejected(problems)
+
+    def _refusal(self, renewed: Renewed, survey: Survey) -> str:
+        """Why whom it is for does not let it in; "" where that one runs elsewhere, or not: what is down may need it."""
+        from nodeagent.host import trial  # noqa: PLC0415 - ssl, by need
+
+        heard = (each for each in targets(survey) if each.component == renewed.renewal.audience)
+        where = next((each.endpoint for each in heard if not each.is_loopback), None)
+        if where is None or not self._place.node.running:
+            return ""
+        try:
+            return trial.admitted(renewed.issued.certificate, renewed.issued.key, where)
+        except OSError as error:
+            _log.info("not tried", extra={"certificate": renewed.renewal.name, "reason": error.strerror or str(error)})
+            return ""
 
     def _anchors(self, renewal: Renewal, survey: Survey) -> Sequence[Certificate]:
         """The CAs by which its consumers check it."""

@@ -55,7 +55,8 @@ class Item:
     `key` is the path of the private key ("" where it stands in the same file), `authority` the CA file by which its
     consumers check it ("" where there is none), `usages` what its extended key usage must allow. `own_address`: its
     alternative names must hold this node's own. `restart` names the static pods that read it only when they start.
-    `signer` is the Kubernetes signer that issues it, where one does.
+    `signer` is the Kubernetes signer that issues it, where one does. `audience` is the component of this node to which
+    a client shows it.
     """
 
     name: str
@@ -68,16 +69,17 @@ class Item:
     own_address: bool = False
     restart: tuple[str, ...] = ()
     signer: str = ""
+    audience: str = ""
 
 
-def _pair(name: str, stem: str, kind: Kind, authority: str, *, own_address: bool = False) -> Item:
+def _pair(name: str, stem: str, kind: Kind, authority: str, *, own_address: bool = False, audience: str = "") -> Item:
     usages = {
         Kind.SERVING: (SERVER_AUTH,),
         Kind.CLIENT: (CLIENT_AUTH,),
         Kind.PEER: (SERVER_AUTH, CLIENT_AUTH),
     }[kind]
     path, key = f"{PKI}/{stem}.crt", f"{PKI}/{stem}.key"
-    return Item(name, path, kind, key, authority, usages, own_address=own_address)
+    return Item(name, path, kind, key, authority, usages, own_address=own_address, audience=audience)
 
 
 def _authority(name: str, stem: str) -> Item:
@@ -86,7 +88,10 @@ def _authority(name: str, stem: str) -> Item:
 
 def _kubeconfig(path: str, *restart: str, manager: Manager = Manager.AGENT) -> Item:
     name = path.removeprefix("/etc/kubernetes/").removeprefix("/")
-    return Item(name, path, Kind.KUBECONFIG, "", CLUSTER_CA, (CLIENT_AUTH,), manager, restart=restart)
+    usages = (CLIENT_AUTH,)
+    return Item(
+        name, path, Kind.KUBECONFIG, "", CLUSTER_CA, usages, manager, restart=restart, audience="kube-apiserver"
+    )
 
 
 KUBECONFIGS: Final = (
@@ -103,12 +108,12 @@ FILES: Final = (
     _authority("etcd-ca", "etcd/ca"),
     _authority("front-proxy-ca", "front-proxy-ca"),
     _pair("apiserver", "apiserver", Kind.SERVING, CLUSTER_CA, own_address=True),
-    _pair("apiserver-kubelet-client", "apiserver-kubelet-client", Kind.CLIENT, CLUSTER_CA),
-    _pair("apiserver-etcd-client", "apiserver-etcd-client", Kind.CLIENT, ETCD_CA),
+    _pair("apiserver-kubelet-client", "apiserver-kubelet-client", Kind.CLIENT, CLUSTER_CA, audience="kubelet"),
+    _pair("apiserver-etcd-client", "apiserver-etcd-client", Kind.CLIENT, ETCD_CA, audience="etcd"),
     _pair("front-proxy-client", "front-proxy-client", Kind.CLIENT, FRONT_PROXY_CA),
     _pair("etcd-server", "etcd/server", Kind.PEER, ETCD_CA, own_address=True),
     _pair("etcd-peer", "etcd/peer", Kind.PEER, ETCD_CA, own_address=True),
-    _pair("etcd-healthcheck-client", "etcd/healthcheck-client", Kind.CLIENT, ETCD_CA),
+    _pair("etcd-healthcheck-client", "etcd/healthcheck-client", Kind.CLIENT, ETCD_CA, audience="etcd"),
     Item(
         "kubelet-client",
         KUBELET_CLIENT,

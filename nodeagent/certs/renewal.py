@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nodeagent.certs.catalog import KUBELET_SELF_SIGNED, MANIFESTS, Kind, Manager
+from nodeagent.certs.catalog import KUBELET_SELF_SIGNED, MANIFESTS, SERVER_AUTH, Kind, Manager
 from nodeagent.certs.due import State, state
 from nodeagent.certs.facts import Certificate, rfc3339
 from nodeagent.certs.findings import Code
@@ -46,7 +46,8 @@ class Renewal:
 
     Without an authority it signs itself, as that of a kubelet does. `signer` is the authority's certificate,
     `trusted` the path of the CAs by which its consumers check it, "" where they are not here; `restart` are the static
-    pods that read the file only when they start.
+    pods that read the file only when they start. It `serves` if a server shows it; `audience` is who a client
+    shows it to, "" for none on this node.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Renewal:
     signer: Certificate | None
     trusted: str
     restart: tuple[str, ...]
+    serves: bool
+    audience: str
 
     def describe(self) -> str:
         place = f"{self.path} ({self.field})" if self.field else self.path
@@ -209,6 +212,8 @@ def _renewal(entry: Entry, specimen: Specimen, survey: Survey, wanted: Wanted, n
         signer,
         specimen.item.authority if specimen.item.authority in survey.authorities else "",
         tuple(pod for pod in specimen.item.restart if survey.pods.flags(pod) is not None),
+        SERVER_AUTH in specimen.item.usages,
+        specimen.item.audience,
     )
 
 

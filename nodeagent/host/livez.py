@@ -1,6 +1,7 @@
 """Asks a component over HTTP how it is: the local API server, an etcd member, a peer before the VIP is handed to it.
 
-Invariant: one question ends by its deadline as a whole, carries no credentials and follows nothing. The certificate is
+Invariant: one question ends by its deadline as a whole, follows nothing, and carries no credentials but those that are
+lent. The certificate is
 not verified: what is asked is whether somebody answers at all, and a certificate that has expired is the certificate
 job's to tell. A connection is kept for a few questions, since a handshake costs both sides more than all else, and made
 anew now and then, so that a server that takes no more connections does not seem well.
@@ -25,12 +26,17 @@ _KEPT = 5.0  # seconds that a connection serves
 
 
 class HealthServer:
-    """The server at a numeric `address` and `port`; each question may take `timeout` seconds. For one thread."""
+    """The server at a numeric `address` and `port`; each question may take `timeout` seconds. For one thread.
 
-    def __init__(self, address: str, port: int, timeout: float, *, tls: bool = True) -> None:
+    With a `context` it is asked as that says, which may hold a client certificate.
+    """
+
+    def __init__(
+        self, address: str, port: int, timeout: float, *, tls: bool = True, context: ssl.SSLContext | None = None
+    ) -> None:
         self._where = (address, port)
         self._timeout = timeout
-        self._context = _unverified() if tls else None
+        self._context = (context or unverified()) if tls else None
         self._link: socket.socket | None = None
         self._made = 0.0
 
@@ -43,7 +49,7 @@ class HealthServer:
     def complaint(self, path: str, well: frozenset[int] = ALIVE) -> str:
         """Why `path` ("/livez?exclude=etcd") does not answer that all is well; "" if it does."""
         try:
-            status = self._asked(path, time.monotonic() + self._timeout)
+            status = self.status(path)
         except TimeoutError:
             return f"no answer within {self._timeout:g} s"
         except ssl.SSLError as error:
@@ -51,6 +57,10 @@ class HealthServer:
         except OSError as error:
             return error.strerror or "the connection was closed"
         return "" if status in well else f"answers {status or 'no HTTP'}"
+
+    def status(self, path: str) -> int:
+        """The status with which `path` is answered, 0 if that is no HTTP; OSError where nothing is answered in time."""
+        return self._asked(path, time.monotonic() + self._timeout)
 
     def _asked(self, path: str, until: float) -> int:
         if self._link is not None and time.monotonic() - self._made < _KEPT:
@@ -97,7 +107,8 @@ class HealthServer:
         return status
 
 
-def _unverified() -> ssl.SSLContext:
+def unverified() -> ssl.SSLContext:
+    """For a client that takes whatever certificate it is shown."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 
+from nodeagent.host.livez import unverified
 from nodeagent.observed.certificates import Endpoint, Served
 
 
@@ -20,9 +21,7 @@ class TlsProbe:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.check_hostname = False
-        self._context.verify_mode = ssl.CERT_NONE
+        self._context = unverified()
 
     def served(self, endpoint: Endpoint) -> Served:
         """The leaf certificate that `endpoint` serves; never raises for what the other side does."""
