@@ -10,7 +10,7 @@ import datetime
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -24,7 +24,8 @@ from nodeagent.certs.due import ClockReading, Rule, clock_doubts
 from nodeagent.certs.facts import Certificate
 from nodeagent.certs.findings import Code, Finding, Severity
 from nodeagent.certs.monitor import Look
-from nodeagent.certs.renewal import Wanted
+from nodeagent.certs.renewal import Wanted, is_reissued
+from nodeagent.certs.repair import Repair, Restart, called_for
 from nodeagent.certs.served import Answer
 from nodeagent.certs.turn import etcd_members, out_of_turn, postponed
 from nodeagent.engine.executor import Progress, Result
@@ -78,15 +79,26 @@ class Rotator:
         """What is due. Before anything starts anew it is asked again, since the look may remember older answers."""
         rule = self._inspector.policy.rule
         due = _due(look, rule)
-        if not due.restarts:
+        if due.restarts:
+            due = _due(replace(look, answers=self._inspector.answers(self._inspector.survey(), look.now)), rule)
+        if not called_for(look.inventory):
             return due
-        return _due(replace(look, answers=self._inspector.answers(self._inspector.survey(), look.now)), rule)
+        survey = self._inspector.survey()
+        reissued = tuple(
+            (entry.name, entry.path, entry.certificate)
+            for entry in look.inventory.entries
+            if entry.certificate is not None and is_reissued(entry, survey, look.now)
+        )
+        found = self._rotation.repairs(survey, look.inventory, Wanted(), look.now, self._memory.tried)
+        return replace(due, certificates=(*due.certificates, *reissued), repairs=found)
 
     def _obstacle(self, look: Look, due: _Due, doubts: Sequence[str]) -> str:
         settings = self._place.settings.certs
         left = due.ends - look.now
         if reason := postponed(look.now, left, settings.windows, doubts):
             return reason
+        if due.disturbs_nobody:
+            return ""
         unsaid = self._turn.take(_TURN)
         if not unsaid:
             self._free_at = time.monotonic() + settings.spacing
@@ -102,18 +114,27 @@ class Rotator:
         wanted = Wanted(lifetime=datetime.timedelta(seconds=seconds) if seconds else None)
         with self._place.store.locked(settings.apply.lock_timeout):
             self._place.job.recover()
-            proposal = replace(self._rotation.propose(wanted, look.now), restarts=due.restarts)
-            outcome = self._rotation.renew(proposal, _silent)
+            proposal = self._rotation.propose(wanted, look.now, self._memory.tried)
+            outcome = self._rotation.renew(replace(proposal, restarts=due.restarts), _silent)
         names = ", ".join(due.names)
         if outcome.result is Result.APPLIED:
-            self._renewals["renewed"].inc()
-            self._events.record("Normal", "CertificatesRenewed", f"renewed: {names}")
-            _log.info("certificates renewed", extra={"certificates": names})
+            self._memory.try_once(each.serial for each in proposal.repairs if isinstance(each, Restart))
+            self._tell(due)
             return
         self._renewals["undone"].inc()
         self._memory.stop(due.serials, outcome.why)
         self._events.record("Warning", "CertificateRenewalUndone", f"{outcome.why}; everything is as it was before")
         _log.error("a renewal was taken back", extra={"certificates": names, "reason": outcome.why})
+
+    def _tell(self, due: _Due) -> None:
+        if due.certificates:
+            names = ", ".join(sorted({name for name, _, _ in due.certificates}))
+            self._renewals["renewed"].inc()
+            self._events.record("Normal", "CertificatesRenewed", f"renewed: {names}")
+            _log.info("certificates renewed", extra={"certificates": names})
+        for each in due.repairs:
+            self._events.record("Normal", "KubeletCertificateRepaired", each.describe())
+            _log.info("repaired", extra={"repair": each.describe()})
 
 
 @dataclass(frozen=True)
@@ -122,25 +143,34 @@ class _Due:
 
     certificates: tuple[tuple[str, str, Certificate], ...]
     restarts: tuple[str, ...]
+    repairs: tuple[Repair, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.certificates)
+        return bool(self.certificates or self.repairs)
+
+    @property
+    def disturbs_nobody(self) -> bool:
+        """Whether nothing starts anew."""
+        return not self.certificates and not any(isinstance(each, Restart) for each in self.repairs)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(sorted({name for name, _, _ in self.certificates}))
+        return tuple(sorted({name for name, _, _ in self.certificates} | {each.name for each in self.repairs}))
 
     @property
     def serials(self) -> list[str]:
-        return sorted(str(found.serial) for _, _, found in self.certificates)
+        """What tells this attempt from another: what it would renew, and what it would repair."""
+        return sorted([str(found.serial) for _, _, found in self.certificates] + [each.path for each in self.repairs])
 
     @property
     def ends(self) -> datetime.datetime:
-        return min(found.not_after for _, _, found in self.certificates)
+        """When the first of it ends; a repair of what does not work is as urgent as can be."""
+        ended = [datetime.datetime.min.replace(tzinfo=datetime.UTC)] if self.repairs else []
+        return min([*(found.not_after for _, _, found in self.certificates), *ended])
 
     @property
     def path(self) -> str:
-        return min(path for _, path, _ in self.certificates)
+        return min([*(path for _, path, _ in self.certificates), *(each.path for each in self.repairs)])
 
 
 def _due(look: Look, rule: Rule) -> _Due:
@@ -197,6 +227,17 @@ class _Memory:
             self._suspect = now
         return now.boot - self._suspect.boot >= _STEADY
 
+    @property
+    def tried(self) -> frozenset[str]:
+        """Serials for which the kubelet was restarted once, and is not again."""
+        return frozenset(self._known.get("restarted", ()))
+
+    def try_once(self, serials: Iterable[str]) -> None:
+        """Remember that the kubelet was restarted for these; what was there before is gone by now."""
+        if tried := sorted(set(serials)):
+            self._known["restarted"] = tried
+            self._keep()
+
     def stopped(self, serials: Sequence[str]) -> str:
         """Why nothing is tried with just these certificates; "" if something may be."""
         given_up = self._known.get("stopped", {})
@@ -204,6 +245,9 @@ class _Memory:
 
     def stop(self, serials: Sequence[str], why: str) -> None:
         self._known["stopped"] = {"serials": list(serials), "why": why}
+        self._keep()
+
+    def _keep(self) -> None:
         self._place.store.write(STATE, json.dumps(self._known).encode())
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from nodeagent.agent.certificates import Inspector, read_yaml
 from nodeagent.agent.workplace import Workplace
-from nodeagent.certs import staged, swap
-from nodeagent.certs.catalog import KUBELET_SELF_SIGNED, Item, Kind, Manager
+from nodeagent.certs import repair, staged, swap
+from nodeagent.certs.catalog import KUBELET_CLIENT, KUBELET_CONF, KUBELET_SELF_SIGNED, Item, Kind, Manager
 from nodeagent.certs.contents import contents
 from nodeagent.certs.facts import Certificate, Contents
+from nodeagent.certs.inventory import Inventory
 from nodeagent.certs.node import FILE_LIMIT
 from nodeagent.certs.renewal import Renewal, Wanted, manifests_of, propose, restarted
+from nodeagent.certs.repair import Repair, Restart
 from nodeagent.certs.served import targets
 from nodeagent.certs.survey import Specimen, Survey
 from nodeagent.certs.swap import Aftermath, Component, Disk, Renewed, Served
@@ -33,19 +35,24 @@ _API_SERVER: Final = "kube-apiserver"
 _HEALTH: Final = {_API_SERVER: "/readyz"}
 _HANDOVER: Final = 60.0  # seconds that traffic may take to move away
 _KUBELET: Final = "kubelet.service"
+_READ_ONCE: Final = {KUBELET_SELF_SIGNED, KUBELET_CLIENT, KUBELET_CONF}  # by the kubelet, when it starts
 
 
 @dataclass(frozen=True)
 class Proposal:
     """What is to be renewed, and what was seen when that was decided.
 
-    `restarts` are static pods that have to start anew whatever is renewed.
+    `repairs` let the kubelet go on by itself; `restarts` are static pods that have to start anew whatever is renewed.
     """
 
     survey: Survey
     renewals: tuple[Renewal, ...]
     now: datetime.datetime
+    repairs: tuple[Repair, ...] = ()
     restarts: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.renewals or self.repairs or self.restarts)
 
     @property
     def pods(self) -> tuple[str, ...]:
@@ -65,10 +72,25 @@ class Rotation:
         self._inspector = inspector
         self._files = PkiReader(place.tree)
 
-    def propose(self, wanted: Wanted, now: datetime.datetime) -> Proposal:
-        """What would be renewed; Rejected with every reason if that cannot be done."""
+    def propose(self, wanted: Wanted, now: datetime.datetime, tried: Collection[str] = ()) -> Proposal:
+        """What would be done; Rejected with every reason if that cannot be done.
+
+        The kubelet is not restarted again for certificates whose serials are `tried`.
+        """
         survey = self._surveyed(wanted)
-        return Proposal(survey, propose(survey, self._inspector.inventory(survey, now), wanted, now), now)
+        inventory = self._inspector.inventory(survey, now)
+        mends = () if wanted.requests else self.repairs(survey, inventory, wanted, now, tried)
+        renewals = propose(survey, inventory, wanted, now, {each.path for each in mends})
+        return Proposal(survey, renewals, now, mends)
+
+    def repairs(
+        self, survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.datetime, tried: Collection[str]
+    ) -> tuple[Repair, ...]:
+        """What can be put right, by name or all; of a node that is not running nothing is restarted."""
+        found = repair.repairs(survey, inventory, now, tried)
+        if not self._place.node.running:
+            found = tuple(each for each in found if not isinstance(each, Restart))
+        return tuple(each for each in found if not wanted.names or each.name in wanted.names)
 
     def _surveyed(self, wanted: Wanted) -> Survey:
         """What is on the node, and the CA that was named by hand."""
@@ -117,11 +139,13 @@ class Rotation:
         aftermath = self._aftermath(proposal)
         paths = [path for each in renewed for path in (each.renewal.path, each.renewal.key_path) if path]
         paths += [each.manifest for each in aftermath.components]
+        paths += repair.paths(proposal.repairs)
         real = [self._target(path) or path for path in paths]
         state_dir = self._place.store.path
-        states = self._place.node.states([*real, f"{state_dir}/{swap.REPLACED}"])
+        states = self._place.node.states([*real, *paths, f"{state_dir}/{swap.REPLACED}"])
         disk = Disk(states, self._read, self._target)
-        return swap.plan(renewed, disk, aftermath, read_yaml, state_dir, f"{proposal.now:%Y%m%dT%H%M%SZ}")
+        mends = repair.changes(proposal.repairs, disk, read_yaml)
+        return swap.plan(renewed, mends, disk, aftermath, read_yaml, state_dir, f"{proposal.now:%Y%m%dT%H%M%SZ}")
 
     def _issued(self, renewal: Renewal, now: datetime.datetime) -> Renewed:
         from nodeagent.certs import issue  # noqa: PLC0415 - cryptography, by need
@@ -201,7 +225,8 @@ class Rotation:
             for each in targets(survey)
             if each.path in paths and each.component != "kubelet"
         ]
-        also: tuple[Change, ...] = (RestartUnit(_KUBELET),) if KUBELET_SELF_SIGNED in paths else ()
+        kubelet = paths & _READ_ONCE or any(isinstance(each, Restart) for each in proposal.repairs)
+        also: tuple[Change, ...] = (RestartUnit(_KUBELET),) if kubelet else ()
         return Aftermath(tuple(served), tuple(self._components(proposal)), also)
 
     def _components(self, proposal: Proposal) -> Iterable[Component]:

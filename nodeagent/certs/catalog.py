@@ -20,6 +20,7 @@ KUBELET_CLIENT: Final = f"{KUBELET}/kubelet-client-current.pem"
 KUBELET_SERVER: Final = f"{KUBELET}/kubelet-server-current.pem"
 KUBELET_SELF_SIGNED: Final = f"{KUBELET}/kubelet.crt"
 KUBELET_CONF: Final = "/etc/kubernetes/kubelet.conf"
+BOOTSTRAP_CONF: Final = "/etc/kubernetes/bootstrap-kubelet.conf"
 
 SERVER_AUTH, CLIENT_AUTH = "serverAuth", "clientAuth"
 CLIENT_SIGNER: Final = "kubernetes.io/kube-apiserver-client-kubelet"

@@ -53,6 +53,8 @@ def _remedy(case: Case) -> str:
     match case.manager:
         case Manager.AGENT:
             return "renew it"
+        case Manager.KUBELET if case.remaining < datetime.timedelta(0):
+            return "the kubelet can ask for no other now: docs/certs.md, the kubelet's own certificates"
         case Manager.KUBELET:
             return "see why the kubelet does not rotate it"
         case _:

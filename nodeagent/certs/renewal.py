@@ -83,10 +83,15 @@ class Renewal:
         }
 
 
-def propose(survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.datetime) -> tuple[Renewal, ...]:
-    """The renewals, in the order of the inventory; Rejected with everything that speaks against them."""
-    chosen = list(_chosen(inventory, wanted))
-    problems = [*_unknown(inventory, wanted), *_of_node(inventory, chosen, wanted)]
+def propose(
+    survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.datetime, repaired: Collection[str] = ()
+) -> tuple[Renewal, ...]:
+    """The renewals, in the order of the inventory; Rejected with everything that speaks against them.
+
+    Paths that are `repaired` need none.
+    """
+    chosen = [each for each in _chosen(survey, inventory, wanted, now) if each.path not in repaired]
+    problems = [*_unknown(inventory, wanted, repaired), *_of_node(inventory, chosen, wanted)]
     renewals = []
     for entry in chosen:
         specimen = _specimen(survey, entry)
@@ -99,7 +104,19 @@ def propose(survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.
     return tuple(renewals)
 
 
-def _chosen(inventory: Inventory, wanted: Wanted) -> Iterator[Entry]:
+def is_reissued(entry: Entry, survey: Survey, now: datetime.datetime) -> bool:
+    """Whether this certificate of the kubelet's is issued anew: it has ended, and its CA's key is on this node.
+
+    Without one that is valid the kubelet can ask for no other (k8s.io/client-go/util/certificate).
+    """
+    found = entry.certificate
+    if found is None or entry.manager is not Manager.KUBELET or entry.kind not in (Kind.CLIENT, Kind.KUBECONFIG):
+        return False
+    authority = survey.authority(entry.issuer_path)
+    return state(found, now) is State.EXPIRED and authority is not None and authority.key_owner is not None
+
+
+def _chosen(survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.datetime) -> Iterator[Entry]:
     """By name whatever it is; all, or what is due, only of what is the agent's task."""
     for entry in inventory.entries:
         if entry.certificate is None or entry.kind in (Kind.CHAIN, Kind.CA, Kind.KUBECONFIG_CA):
@@ -107,12 +124,14 @@ def _chosen(inventory: Inventory, wanted: Wanted) -> Iterator[Entry]:
                 yield entry
             continue
         ours = entry.manager is (Manager.EXTERNAL_CA if wanted.requests else Manager.AGENT)
+        ours = ours or (is_reissued(entry, survey, now) and inventory.node.role is Role.CONTROL_PLANE)
         if entry.name in wanted.names or (ours and (wanted.everything or (not wanted.names and entry.due))):
             yield entry
 
 
-def _unknown(inventory: Inventory, wanted: Wanted) -> Iterator[Problem]:
-    known = sorted({entry.name for entry in inventory.entries if entry.certificate is not None})
+def _unknown(inventory: Inventory, wanted: Wanted, repaired: Collection[str]) -> Iterator[Problem]:
+    there = (each for each in inventory.entries if each.certificate is not None or each.path in repaired)
+    known = sorted({entry.name for entry in there})
     for name in wanted.names:
         if name not in known:
             yield Problem(name, "", "there is no such certificate on this node", f"there are: {', '.join(known)}")
@@ -142,7 +161,7 @@ def _obstacles(
     if entry.kind is Kind.CA:
         yield _problem(entry, "a CA is not renewed: everything that it has signed ends with it", "docs/certs.md")
         return
-    if entry.manager is Manager.KUBELET:
+    if entry.manager is Manager.KUBELET and not is_reissued(entry, survey, now):
         yield _problem(entry, "the kubelet renews it by itself", "look at its log and at waiting CSRs")
         return
     if entry.kind is Kind.KUBECONFIG and not specimen.field.startswith("user "):

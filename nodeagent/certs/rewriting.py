@@ -52,6 +52,18 @@ def with_credentials(data: bytes, user: str, new: Credentials, read_yaml: ReadYa
     return text if _says(text, wanted, read_yaml) else _json(wanted)
 
 
+def with_reference(data: bytes, user: str, path: str, read_yaml: ReadYaml) -> bytes:
+    """The kubeconfig `data` with the pair of `user` in the file `path`; ValueError if it has no such user."""
+    wanted = copy.deepcopy(read_yaml(data))
+    fields, text = _user(wanted, user), data
+    for name in ("client-certificate", "client-key"):
+        embedded = str(fields.pop(f"{name}-data", ""))
+        fields[name] = path
+        line = re.compile(rf"{name}-data:[ ]*{re.escape(embedded)}".encode())
+        text = line.sub(f"{name}: {path}".encode(), text) if embedded else b""
+    return text if _says(text, wanted, read_yaml) else _json(wanted)
+
+
 def _clusters(document: Mapping[str, Any], user: str) -> Iterator[dict[str, Any]]:
     """The clusters with embedded CAs that the contexts of `user` name."""
     contexts = (entry.get("context") for entry in _entries(document, "contexts"))

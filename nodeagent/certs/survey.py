@@ -6,10 +6,20 @@ that is absent is no specimen, unless its key is there without it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nodeagent.certs.catalog import FILES, KUBECONFIGS, MANIFESTS, Item, Kind, Manager
+from nodeagent.certs.catalog import (
+    BOOTSTRAP_CONF,
+    FILES,
+    KUBECONFIGS,
+    KUBELET_CLIENT,
+    KUBELET_SERVER,
+    MANIFESTS,
+    Item,
+    Kind,
+    Manager,
+)
 from nodeagent.certs.facts import NOTHING, Certificate, Contents
 from nodeagent.certs.kubeconfig import Kubeconfig, Source
 from nodeagent.certs.library import Library
@@ -65,11 +75,17 @@ class Specimen:
 
 @dataclass(frozen=True)
 class Survey:
-    """Everything that was found. `authorities` holds the CA files by path."""
+    """Everything that was found. `authorities` holds the CA files by path.
+
+    `dated` holds what lies beside a current link of the kubelet that leads nowhere, by the link's path. The kubelet
+    `can_bootstrap` if a kubeconfig with a bootstrap token is there for it.
+    """
 
     specimens: tuple[Specimen, ...]
     pods: StaticPods
     authorities: dict[str, tuple[Certificate, ...]] = field(default_factory=dict)
+    dated: Mapping[str, tuple[Specimen, ...]] = field(default_factory=dict)
+    can_bootstrap: bool = False
 
     def adding(self, authority: Specimen) -> Survey:
         """The same with one more CA file."""
@@ -102,7 +118,18 @@ def survey(library: Library, extra: Sequence[str] = ()) -> Survey:
         for each in found
         if each.item.kind is Kind.CA and each.contents.certificates
     }
-    return Survey(found, _static_pods(library), authorities)
+    dated = {path: _dated(library, path) for path in (KUBELET_CLIENT, KUBELET_SERVER)}
+    bootstraps = library.kubeconfig(BOOTSTRAP_CONF)[0].standing is Standing.FILE
+    return Survey(found, _static_pods(library), authorities, dated, bootstraps)
+
+
+def _dated(library: Library, current: str) -> tuple[Specimen, ...]:
+    """What the kubelet rotated to, each under a name with its date; looked at only where the link is of no use."""
+    if library.contents(current)[0].standing is Standing.FILE:
+        return ()
+    items = [Item(current, path, Kind.OTHER) for path in library.glob(current.replace("current", "[0-9]*"))]
+    looked = [(item, *library.contents(item.path)) for item in items]
+    return tuple(Specimen(item, file, found, Contents(keys=found.keys)) for item, file, found in looked)
 
 
 def _static_pods(library: Library) -> StaticPods:

@@ -16,7 +16,7 @@ from nodeagent.certs.issue import Issued
 from nodeagent.certs.node import ReadYaml
 from nodeagent.certs.renewal import Renewal
 from nodeagent.changes.certs import AwaitServed, AwaitStart, WritePairFile
-from nodeagent.changes.files import MakeDirectory, Phase, WriteFile
+from nodeagent.changes.files import FileChange, MakeDirectory, Phase, WriteFile
 from nodeagent.engine.plan import Change, Plan
 from nodeagent.observed.files import FileState, FileType
 
@@ -78,11 +78,17 @@ class Aftermath:
 
 
 def plan(
-    renewed: Iterable[Renewed], disk: Disk, aftermath: Aftermath, read_yaml: ReadYaml, state_dir: str, stamp: str
+    renewed: Iterable[Renewed],
+    mends: Iterable[FileChange],
+    disk: Disk,
+    aftermath: Aftermath,
+    read_yaml: ReadYaml,
+    state_dir: str,
+    stamp: str,
 ) -> Plan:
-    """The plan; `stamp` tells this rotation from others, in the manifests and in the names of the copies."""
+    """The plan, with the repairs `mends`; `stamp` tells this rotation from others, in manifests and names of copies."""
     renewed = tuple(renewed)
-    files = list(_pairs(renewed, disk, read_yaml))
+    files: list[FileChange] = [*_pairs(renewed, disk, read_yaml), *mends]
     files += _manifests(aftermath.components, disk, read_yaml, stamp)
     prints = {each.renewal.path: each.fingerprint for each in renewed}
     forward = [
@@ -182,7 +188,7 @@ def _manifests(components: Iterable[Component], disk: Disk, read_yaml: ReadYaml,
         )
 
 
-def _copies(files: Iterable[WriteFile], disk: Disk, state_dir: str, stamp: str) -> Iterator[Change]:
+def _copies(files: Iterable[FileChange], disk: Disk, state_dir: str, stamp: str) -> Iterator[Change]:
     """Copies of what is replaced, for a person: never links, over which the kube-apiserver would lose its watch."""
     directory = f"{state_dir}/{REPLACED}"
     if disk.states[directory].type is FileType.ABSENT:

@@ -80,7 +80,7 @@ def plan_command(arguments: argparse.Namespace) -> int:
         show.emit(_document(proposal))
     else:
         _tell(proposal)
-    return PENDING if proposal.renewals else OK
+    return PENDING if proposal else OK
 
 
 def renew_command(arguments: argparse.Namespace) -> int:
@@ -95,7 +95,7 @@ def renew_command(arguments: argparse.Namespace) -> int:
             return _requested(arguments, rotation, proposal)
         if arguments.output == "human":
             _tell(proposal)
-        outcome = rotation.renew(proposal, watcher()) if proposal.renewals else None
+        outcome = rotation.renew(proposal, watcher()) if proposal else None
     return _ended(arguments.output, proposal, outcome)
 
 
@@ -142,7 +142,12 @@ def _now() -> datetime.datetime:
 
 
 def _document(proposal: Proposal) -> dict[str, Any]:
-    return {"renewals": [each.facts() for each in proposal.renewals]}
+    from nodeagent.certs.repair import facts  # noqa: PLC0415 - by need
+
+    return {
+        "renewals": [each.facts() for each in proposal.renewals],
+        "repairs": [facts(each) for each in proposal.repairs],
+    }
 
 
 def _tell(proposal: Proposal) -> None:
@@ -150,7 +155,9 @@ def _tell(proposal: Proposal) -> None:
         print(each.describe())
         for pod in each.restart:
             print(f"  restart {pod}, which reads it only when it starts")
-    if not proposal.renewals:
+    for mend in proposal.repairs:
+        print(mend.describe())
+    if not proposal:
         print("nothing is due")
 
 
@@ -163,6 +170,9 @@ def _ended(output: str, proposal: Proposal, outcome: Outcome | None) -> int:
         show.emit(_document(proposal) | {"result": str(result), "why": why})
     elif result is Result.UNDONE:
         print(f"nodeagent: {why}; everything is as it was before", file=sys.stderr)
-    elif proposal.renewals:
-        print(f"{show.counted(len(proposal.renewals), 'certificate')} renewed")
+    else:
+        if proposal.renewals:
+            print(f"{show.counted(len(proposal.renewals), 'certificate')} renewed")
+        if proposal.repairs:
+            print(f"{show.counted(len(proposal.repairs), 'repair')} made")
     return ERROR if result is Result.UNDONE else OK

@@ -40,7 +40,7 @@ def main() -> None:
         rotation = Rotation(place, inspector_of(settings, place.tree), handover)
         now = datetime.now(UTC)
         survey = rotation.propose(Wanted(), now).survey
-        outcome = rotation.renew(Proposal(survey, (), now, ("kube-apiserver",)), silent)
+        outcome = rotation.renew(Proposal(survey, (), now, restarts=("kube-apiserver",)), silent)
     sys.stdout.write(json.dumps({"result": str(outcome.result), "why": outcome.why, "asked": participant.asked}))
 
 

@@ -143,6 +143,42 @@ def test_what_is_due_is_renewed_in_its_turn(stages: Any) -> None:
     assert len(stage.ear.heard) == 1
 
 
+def test_a_broken_link_of_the_kubelets_is_repaired_out_of_turn_since_nothing_starts_anew(stages: Any) -> None:
+    stage = stages(100, Theirs())
+    directory = stage.node.root / "var/lib/kubelet/pki"
+    pair = made.issue("system:node:cp1", usages=["clientAuth"], begins=NOW - DAY, ends=NOW + 364 * DAY)
+    stage.node.write("/var/lib/kubelet/pki/kubelet-client-2026-06-01-00-00-00.pem", pair.pem + pair.key_pem)
+    (directory / "kubelet-client-current.pem").symlink_to("kubelet-client-gone.pem")
+    assert stage.tend() == ""
+    dated = "/var/lib/kubelet/pki/kubelet-client-2026-06-01-00-00-00.pem"
+    assert (directory / "kubelet-client-current.pem").readlink() == Path(dated)
+    ((kind, reason, message),) = stage.ear.heard
+    assert (kind, reason) == ("Normal", "KubeletCertificateRepaired")
+    assert dated in message
+    stage.tend()
+    assert len(stage.ear.heard) == 1
+
+
+def test_an_overdue_rotation_restarts_the_kubelet_once_even_after_a_start_of_the_agent(
+    stages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = stages(100)
+    pair = made.issue("system:node:cp1", usages=["clientAuth"], begins=NOW - 86 * DAY, ends=NOW + 5 * DAY)
+    stage.node.write("/var/lib/kubelet/pki/kubelet-client-2026-06-01-00-00-00.pem", pair.pem + pair.key_pem)
+    link = stage.node.root / "var/lib/kubelet/pki/kubelet-client-current.pem"
+    link.symlink_to("kubelet-client-2026-06-01-00-00-00.pem")
+    performed: list[str] = []
+    monkeypatch.setattr(stage.place.node, "running", True)
+    monkeypatch.setattr(
+        "nodeagent.host.systemd.Systemd.carry_out",
+        lambda _self, changes: performed.extend(each.describe() for each in changes),
+    )
+    stage.tend()
+    stage.rotator = stage.another()
+    stage.tend()
+    assert performed == ["restart kubelet.service"]
+
+
 def test_what_is_not_due_takes_no_turn(stages: Any) -> None:
     assert stages(100, Theirs()).tend() == ""
 
