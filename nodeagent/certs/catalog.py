@@ -20,6 +20,7 @@ KUBELET_CLIENT: Final = f"{KUBELET}/kubelet-client-current.pem"
 KUBELET_SERVER: Final = f"{KUBELET}/kubelet-server-current.pem"
 KUBELET_SELF_SIGNED: Final = f"{KUBELET}/kubelet.crt"
 KUBELET_CONF: Final = "/etc/kubernetes/kubelet.conf"
+KUBELET_CONFIG: Final = "/var/lib/kubelet/config.yaml"
 BOOTSTRAP_CONF: Final = "/etc/kubernetes/bootstrap-kubelet.conf"
 
 SERVER_AUTH, CLIENT_AUTH = "serverAuth", "clientAuth"
@@ -142,7 +143,8 @@ KUBEADM_NAMES: Final = frozenset(
 
 
 def renewed_paths() -> tuple[str, ...]:
-    """What a renewal may write: certificates, keys, kubeconfigs, and manifests of what starts anew; sorted."""
+    """What a renewal or a repair may write: certificates, keys, kubeconfigs, manifests of what starts anew; sorted."""
+    repaired = {KUBELET_CLIENT, KUBELET_SERVER, KUBELET_CONF}
     ours = [item for item in (*FILES, *KUBECONFIGS) if item.manager is Manager.AGENT]
     manifests = {f"{MANIFESTS}/{pod}.yaml" for item in ours for pod in item.restart}
-    return tuple(sorted({path for item in ours for path in (item.path, item.key) if path} | manifests))
+    return tuple(sorted({path for item in ours for path in (item.path, item.key) if path} | manifests | repaired))

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nodeagent.certs import checks, files, kubelet
+from nodeagent.certs import checks, files, kubelet, kubeletconfig
 from nodeagent.certs.case import DEFAULT_POLICY, Case, Policy, Terms
-from nodeagent.certs.catalog import Kind, Manager
+from nodeagent.certs.catalog import KUBELET_SERVER, Kind, Manager
 from nodeagent.certs.due import State, rotation_deadline, state
 from nodeagent.certs.facts import Certificate, rfc3339
 from nodeagent.certs.findings import Finding, ordered
@@ -82,7 +82,8 @@ def assess(
     terms = Terms(survey, node, now, signed_by, policy)
     entries = tuple(entry for specimen in survey.specimens for entry in _entries(specimen, terms))
     of_entries = (finding for entry in entries for finding in entry.findings)
-    return Inventory(node, entries, ordered([*of_entries, *survey.pods.findings()]))
+    of_kubelet = kubeletconfig.findings(survey.kubelet, survey.leaf(KUBELET_SERVER))
+    return Inventory(node, entries, ordered([*of_entries, *survey.pods.findings(), *of_kubelet]))
 
 
 def _entries(specimen: Specimen, terms: Terms) -> Iterator[Entry]:

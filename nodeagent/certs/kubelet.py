@@ -65,7 +65,7 @@ def _stale(case: Case) -> Iterator[Finding]:
 
 
 def _self_signed(case: Case) -> Iterator[Finding]:
-    if case.terms.survey.leaf(KUBELET_SERVER) is None:
+    if case.terms.survey.leaf(KUBELET_SERVER) is None and not case.terms.survey.kubelet.bootstraps:
         message = "is signed by the kubelet itself, so nobody can verify it, and the kubelet never renews it"
         advice = "set serverTLSBootstrap in the kubelet's configuration"
         yield Finding(KUBELET_SELF_SIGNED, Code.KUBELET_SELF_SIGNED, Severity.INFO, message, advice)
@@ -73,5 +73,7 @@ def _self_signed(case: Case) -> Iterator[Finding]:
 
 def tempered(case: Case, found: Iterable[Finding]) -> Iterator[Finding]:
     """Findings with what is out of use told as information only: kubelet.crt where the kubelet serves another."""
-    unused = case.specimen.path == KUBELET_SELF_SIGNED and case.terms.survey.leaf(KUBELET_SERVER) is not None
+    survey = case.terms.survey
+    another = survey.leaf(KUBELET_SERVER) is not None or bool(survey.kubelet.certificate)
+    unused = case.specimen.path == KUBELET_SELF_SIGNED and another
     return (replace(each, severity=Severity.INFO) if unused else each for each in found)

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from nodeagent.certs.contents import contents
 from nodeagent.certs.facts import Certificate, Contents
 from nodeagent.certs.kubeconfig import Kubeconfig, kubeconfig
+from nodeagent.certs.kubeletconfig import KubeletConfig, kubelet_config
 from nodeagent.certs.node import FILE_LIMIT, Files, ReadYaml
 from nodeagent.certs.staticpods import Manifest, manifest
 from nodeagent.observed.certificates import PkiFile, Standing
@@ -73,18 +74,20 @@ class Library:
         self._contents = _Shelf(files, lambda _, data: contents(data), Contents())
         self._kubeconfigs = _Shelf(files, lambda path, data: kubeconfig(path, data, read_yaml), Kubeconfig())
         self._manifests = _Shelf(files, lambda _, data: manifest(data, read_yaml), Manifest())
+        self._settings = _Shelf(files, lambda _, data: kubelet_config(data, read_yaml), KubeletConfig())
         self._signatures = _Remembered[bool]()
 
     def begin(self) -> None:
         """Begin a scan: directories are walked afresh."""
         self._files.refresh()
-        for each in (self._contents, self._kubeconfigs, self._manifests, self._signatures):
+        for each in (self._contents, self._kubeconfigs, self._manifests, self._settings, self._signatures):
             each.begin()
 
     @property
     def parsed(self) -> int:
         """Files that were parsed since the scan began."""
-        return self._contents.parsed + self._kubeconfigs.parsed + self._manifests.parsed
+        shelves = (self._contents, self._kubeconfigs, self._manifests, self._settings)
+        return sum(shelf.parsed for shelf in shelves)
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         return self._files.glob(pattern)
@@ -98,6 +101,9 @@ class Library:
 
     def manifest(self, path: str) -> tuple[PkiFile, Manifest]:
         return self._manifests.get(path)
+
+    def kubelet_config(self, path: str) -> tuple[PkiFile, KubeletConfig]:
+        return self._settings.get(path)
 
     def signed_by(self, leaf: Certificate, authority: Certificate) -> bool:
         """Whether the key of `authority` signed `leaf`; each question is worked out once."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nodeagent.certs.catalog import KUBELET_SELF_SIGNED, MANIFESTS, SERVER_AUTH, Kind, Manager
+from nodeagent.certs.catalog import KUBELET_SELF_SIGNED, SERVER_AUTH, Kind, Manager
 from nodeagent.certs.due import State, state
 from nodeagent.certs.facts import Certificate, rfc3339
 from nodeagent.certs.findings import Code
@@ -249,8 +249,4 @@ def restarted(renewals: Iterable[Renewal]) -> tuple[str, ...]:
 
 def manifests_of(pods: Collection[str], survey: Survey) -> dict[str, str]:
     """Path of the manifest by pod."""
-    return {
-        each.name: path
-        for path, each in survey.pods.manifests.items()
-        if each.name in pods and path.startswith(MANIFESTS)
-    }
+    return {each.name: path for path, each in survey.pods.manifests.items() if each.name in pods}

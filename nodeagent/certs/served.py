@@ -27,7 +27,6 @@ LOOPBACK_NAME: Final = "apiserver-loopback-client"
 
 _LOOPBACK_CERTIFICATE: Final = re.compile(rf"{LOOPBACK_NAME}@[0-9]+")
 _COMPONENTS: Final = (("kube-apiserver", 6443), ("kube-controller-manager", 10257), ("kube-scheduler", 10259))
-_KUBELET_PORT: Final = 10250
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,11 @@ def _servers(survey: Survey) -> Iterator[Target]:
 
 
 def _kubelet(survey: Survey) -> Iterator[Target]:
-    path = next((path for path in (KUBELET_SERVER, KUBELET_SELF_SIGNED) if survey.leaf(path)), "")
+    config = survey.kubelet
+    own = (KUBELET_SERVER, KUBELET_SELF_SIGNED)
+    path = next((path for path in (config.certificate, *own) if survey.leaf(path)), "")
     if path:
-        yield Target("kubelet", Endpoint("127.0.0.1", _KUBELET_PORT), path)
+        yield Target("kubelet", Endpoint("127.0.0.1", config.port), path)
 
 
 def ask(

@@ -14,14 +14,16 @@ from nodeagent.certs.catalog import (
     FILES,
     KUBECONFIGS,
     KUBELET_CLIENT,
+    KUBELET_CONFIG,
     KUBELET_SERVER,
-    MANIFESTS,
+    SERVER_AUTH,
     Item,
     Kind,
     Manager,
 )
 from nodeagent.certs.facts import NOTHING, Certificate, Contents
 from nodeagent.certs.kubeconfig import Kubeconfig, Source
+from nodeagent.certs.kubeletconfig import KubeletConfig
 from nodeagent.certs.library import Library
 from nodeagent.certs.staticpods import StaticPods
 from nodeagent.observed.certificates import PkiFile, Standing
@@ -78,7 +80,7 @@ class Survey:
     """Everything that was found. `authorities` holds the CA files by path.
 
     `dated` holds what lies beside a current link of the kubelet that leads nowhere, by the link's path. The kubelet
-    `can_bootstrap` if a kubeconfig with a bootstrap token is there for it.
+    `can_bootstrap` if a kubeconfig with a bootstrap token is there for it; `kubelet` is how it is configured.
     """
 
     specimens: tuple[Specimen, ...]
@@ -86,6 +88,7 @@ class Survey:
     authorities: dict[str, tuple[Certificate, ...]] = field(default_factory=dict)
     dated: Mapping[str, tuple[Specimen, ...]] = field(default_factory=dict)
     can_bootstrap: bool = False
+    kubelet: KubeletConfig = field(default_factory=KubeletConfig)
 
     def adding(self, authority: Specimen) -> Survey:
         """The same with one more CA file."""
@@ -107,6 +110,9 @@ def survey(library: Library, extra: Sequence[str] = ()) -> Survey:
     surveyor = _Surveyor(library)
     for item in FILES:
         surveyor.file(item)
+    _, kubelet = library.kubelet_config(KUBELET_CONFIG)
+    if kubelet.certificate:
+        surveyor.file(_given(kubelet), wanted=True)
     for item in KUBECONFIGS:
         surveyor.kubeconfig(item)
     for pattern in extra:
@@ -120,7 +126,13 @@ def survey(library: Library, extra: Sequence[str] = ()) -> Survey:
     }
     dated = {path: _dated(library, path) for path in (KUBELET_CLIENT, KUBELET_SERVER)}
     bootstraps = library.kubeconfig(BOOTSTRAP_CONF)[0].standing is Standing.FILE
-    return Survey(found, _static_pods(library), authorities, dated, bootstraps)
+    return Survey(found, _static_pods(library, kubelet.manifests), authorities, dated, bootstraps, kubelet)
+
+
+def _given(kubelet: KubeletConfig) -> Item:
+    """The serving pair that somebody gave the kubelet, and looks after."""
+    usages, manager = (SERVER_AUTH,), Manager.NOBODY
+    return Item("kubelet-tls", kubelet.certificate, Kind.SERVING, kubelet.key, usages=usages, manager=manager)
 
 
 def _dated(library: Library, current: str) -> tuple[Specimen, ...]:
@@ -132,8 +144,8 @@ def _dated(library: Library, current: str) -> tuple[Specimen, ...]:
     return tuple(Specimen(item, file, found, Contents(keys=found.keys)) for item, file, found in looked)
 
 
-def _static_pods(library: Library) -> StaticPods:
-    paths = library.glob(f"{MANIFESTS}/*")
+def _static_pods(library: Library, directory: str) -> StaticPods:
+    paths = library.glob(f"{directory}/*")
     found = {path: library.manifest(path) for path in paths}
     return StaticPods({path: each for path, (file, each) in found.items() if file.standing is Standing.FILE})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 from collections.abc import Sequence
 
@@ -427,3 +428,57 @@ def test_only_a_changed_file_is_parsed_again(node: Scratch) -> None:
     node.pair("apiserver", issue("kube-apiserver", ca, serial=815))
     assert node.entry(APISERVER).facts()["serial"] == "815"
     assert node.library.parsed == 2
+
+
+# -- the kubelet's configuration --------------------------------------------------------------------------------------
+
+_CONFIG = "/var/lib/kubelet/config.yaml"
+
+
+def _configured(node: Scratch, **fields: object) -> None:
+    document = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", **fields}
+    node.write(_CONFIG, json.dumps(document), 0o644)
+
+
+def test_a_kubelet_that_nobody_rotates_is_found(node: Scratch) -> None:
+    _configured(node)
+    assert node.codes() == {"kubelet-rotation-off": "warning"}
+    _configured(node, rotateCertificates=True)
+    assert node.codes() == {}
+
+
+def test_a_serving_certificate_that_was_asked_for_and_never_came_is_found(node: Scratch) -> None:
+    _configured(node, rotateCertificates=True, serverTLSBootstrap=True)
+    pair = issue("cp1@1751371200", usages=SERVER)
+    node.write(f"{KUBELET}/kubelet.crt", pair.pem, 0o644)
+    node.write(f"{KUBELET}/kubelet.key", pair.key_pem)
+    assert node.codes() == {"kubelet-serving-pending": "warning"}
+    served = issue("system:node:cp1", usages=SERVER)
+    node.write(f"{KUBELET}/kubelet-server-2026-06-01-00-00-00.pem", served.pem + served.key_pem)
+    (node.root / KUBELET.lstrip("/") / "kubelet-server-current.pem").symlink_to(
+        "kubelet-server-2026-06-01-00-00-00.pem"
+    )
+    assert "kubelet-serving-pending" not in node.codes()
+
+
+def test_a_serving_pair_that_the_kubelet_was_given_is_looked_at_where_it_is(node: Scratch) -> None:
+    pair = issue("cp1", usages=SERVER, ends=NOW + 5 * DAY)
+    _configured(node, rotateCertificates=True, tlsCertFile="/srv/tls/a.crt", tlsPrivateKeyFile="/srv/tls/a.key")
+    node.write("/srv/tls/a.crt", pair.pem, 0o644)
+    node.write("/srv/tls/a.key", pair.key_pem)
+    entry = node.entry("/srv/tls/a.crt")
+    assert (entry.name, str(entry.manager)) == ("kubelet-tls", "nobody")
+    assert node.codes() == {"expiring": "high"}
+
+
+@pytest.mark.parametrize("data", ["kind: Pod\n", "- a\n", ": :\n"])
+def test_a_configuration_that_is_none_is_a_finding(node: Scratch, data: str) -> None:
+    node.write(_CONFIG, data, 0o644)
+    assert node.codes() == {"kubelet-config-unreadable": "warning"}
+
+
+def test_static_pods_are_looked_for_where_the_kubelet_does(node: Scratch) -> None:
+    _configured(node, rotateCertificates=True, staticPodPath="/srv/pods")
+    node.manifest("kube-apiserver")
+    node.write("/srv/pods/a.yaml", "kind: Pod\nmetadata: {name: etcd}\n")
+    assert list(node.survey().pods.manifests) == ["/srv/pods/a.yaml"]
