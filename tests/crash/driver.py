@@ -1,6 +1,8 @@
 """Applies the scenario's plan to a root directory, or recovers what an earlier run left there. Made to be killed.
 
-    python -m tests.crash.driver ROOT apply|recover
+    python -m tests.crash.driver ROOT apply|recover|renew|resume
+
+The last two renew certificates, and recover from that.
 
 Ends with status 0, or 1 and the error for people on standard error. BARRIER=fsync or BARRIER=syncfs in the environment
 forces one of the two ways in which the barrier flushes.
@@ -42,17 +44,38 @@ class _OneByOne:
 def main(root: str, command: str) -> int:
     barrier._MANY_DIRTY = _MANY_DIRTY[os.environ["BARRIER"]]
     concurrent.futures.ThreadPoolExecutor = _OneByOne  # type: ignore[assignment, misc]
+    try:
+        _COMMANDS[command](root)
+    except (NodeAgentError, OSError) as error:  # what the command line tells in a line
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _apply(root: str) -> None:
     with Tree(root) as tree:
         executor = scenario.executor(tree, Store(tree, scenario.STATE).prepare())
-        try:
-            if command == "recover":
-                executor.recover()
-            else:
-                executor.execute(scenario.plan(tree), scenario.TRANSACTION)
-        except NodeAgentError as error:
-            sys.stderr.write(f"{error}\n")
-            return 1
-    return 0
+        executor.execute(scenario.plan(tree), scenario.TRANSACTION)
+
+
+def _recover(root: str) -> None:
+    with Tree(root) as tree:
+        scenario.executor(tree, Store(tree, scenario.STATE).prepare()).recover()
+
+
+def _renew(root: str) -> None:
+    from tests.crash import renewal  # noqa: PLC0415 - by need: it brings cryptography along
+
+    renewal.renew(root)
+
+
+def _resume(root: str) -> None:
+    from tests.crash import renewal  # noqa: PLC0415 - as above
+
+    renewal.resume(root)
+
+
+_COMMANDS = {"apply": _apply, "recover": _recover, "renew": _renew, "resume": _resume}
 
 
 if __name__ == "__main__":

@@ -7,11 +7,16 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from tests.kubeadm.node import KubeadmNode
+from tests.unit.certs.authority import Pair, issue
 
 _LOAD = Path(__file__).with_name("load.py")
 _OURS = {"apiserver-kubelet-client", "apiserver-etcd-client", "front-proxy-client", "apiserver"}
@@ -129,3 +134,39 @@ def _loopback(node: KubeadmNode) -> str:
         for each in probes
         if each["component"] == "kube-apiserver" and each["server_name"] and each["subject"]
     )
+
+
+def test_a_kubelet_whose_client_certificate_has_ended_comes_back(node: KubeadmNode) -> None:
+    current = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+    real = node.path(current).readlink().name
+    ended = node.path(f"/var/lib/kubelet/pki/{real}")
+    ended.write_bytes(_ended(node))
+    node.run("systemctl", "restart", "kubelet")
+    node.until(lambda: not _is_ready(node), "nobody hears of the kubelet any more", 180.0)
+    planned = node.python("-m", "nodeagent", "certs", "plan", check=False)
+    assert "renew kubelet-client" in planned.stdout
+    assert _renew(node)["result"] == "applied"
+    node.until(lambda: _is_ready(node), "the kubelet is back", 180.0)
+    assert _inventory(node)[current]["findings"] == []
+
+
+def _is_ready(node: KubeadmNode) -> bool:
+    conditions = node.get("node", node.name).get("status", {}).get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _ended(node: KubeadmNode) -> bytes:
+    """A client certificate of the kubelet's that ended yesterday, and its key."""
+    signer = x509.load_pem_x509_certificate(node.path("/etc/kubernetes/pki/ca.crt").read_bytes())
+    key = load_pem_private_key(node.path("/etc/kubernetes/pki/ca.key").read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    now, day = datetime.now(UTC), timedelta(days=1)
+    pair = issue(
+        f"system:node:{node.name}",
+        Pair(signer, key),
+        organization="system:nodes",
+        usages=["clientAuth"],
+        begins=now - 366 * day,
+        ends=now - day,
+    )
+    return pair.pem + pair.key_pem
