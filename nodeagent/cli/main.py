@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         config,
         coordinate,
         daemon,
+        doctor,
         egress,
         history,
         machineconfig,
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     certs.register(commands)
     vip.register(commands)
     egress.register(commands)
+    doctor.register(commands)
     config.register(commands)
     completion = commands.add_parser("completion", help="print a completion script for a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))

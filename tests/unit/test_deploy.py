@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nodeagent.doctor.privileges import USEFUL, VITAL
 from nodeagent.kube.nodestatus import WRITTEN
 from nodeagent.observed import nodes
 from nodeagent.settings.model import FIELDS
@@ -92,6 +93,7 @@ def test_each_privilege_is_documented_and_no_other() -> None:
     assert {word for row in rows for word in re.findall("[A-Z_]+", row)} == set(context["capabilities"]["add"])
     assert context["capabilities"]["drop"] == ["ALL"]
     assert not context.get("privileged")
+    assert {name.removeprefix("CAP_") for name in (*VITAL, *USEFUL)} <= set(context["capabilities"]["add"])
 
 
 @pytest.mark.parametrize("file", ["daemonset.yaml", "coordinator.yaml", "approval/coordinator.yaml"])
