@@ -8,7 +8,7 @@ import os
 
 from nodeagent.settings import FIELDS, Settings, load
 from nodeagent.settings.flags import add_flags, given
-from nodeagent.settings.reference import markdown
+from nodeagent.settings.reference import document, markdown
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,7 +25,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def show(arguments: argparse.Namespace) -> int:
     """Print all settings; Rejected (the caller's to print) if any is wrong."""
     settings = load(arguments.config, os.environ, given(arguments))
-    print(_json(settings) if arguments.output == "json" else _table(settings))
+    print(json.dumps(document(settings), indent=2) if arguments.output == "json" else _table(settings))
     return 0
 
 
@@ -33,14 +33,6 @@ def docs(_: argparse.Namespace) -> int:
     """Print the reference that docs/settings.md holds."""
     print(markdown(), end="")
     return 0
-
-
-def _json(settings: Settings) -> str:
-    document = {
-        key: {"value": field.kind.plain(field.of(settings)), "from": settings.origins[key]}
-        for key, field in FIELDS.items()
-    }
-    return json.dumps(document, indent=2)
 
 
 def _table(settings: Settings) -> str:

@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
         machineconfig,
         recover,
         status,
+        supportbundle,
         vip,
     )
 
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     vip.register(commands)
     egress.register(commands)
     doctor.register(commands)
+    supportbundle.register(commands)
     config.register(commands)
     completion = commands.add_parser("completion", help="print a completion script for a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))

@@ -1,4 +1,4 @@
-"""Command lines as they may be shown: cut short, printable, without the values of what names a secret.
+"""Command lines and other text as they may be shown: printable, without the values of what names a secret.
 
 Invariant: what follows a word that says password, secret, token or key never comes out, be it attached by =
 or : or the next argument, inside a script or by itself. Hiding too much is harmless; a secret without such a
@@ -22,6 +22,16 @@ _OPTION_IN_TEXT = re.compile(rf"((?<!\S)--?{_REST}{_SENSITIVE}{_REST}\s+){_VALUE
 _SCHEME = re.compile(r"\b((?:bearer|basic|digest)\s+)[\w.~+/=-]+", re.IGNORECASE)
 _USERINFO = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")
 _AUTHORIZATION = re.compile(r"(authorization[\"']?\s*[=:]\s*)(?!\s*(?:bearer|basic|digest)\b)\S+", re.IGNORECASE)
+
+# What is a secret by its form, or tells of one: PEM, password hashes (crypt(5)), data URLs, SHA-256 digests, which
+# confirm a guess.
+_BY_FORM = re.compile(
+    r"-----BEGIN [^-]*-----.*?(?:-----END [^-]*-----|\Z)"
+    r"|\$[0-9a-z]{1,8}\$[^\s\"'$]*\$[^\s\"']+"
+    r"|(?<=data:)[^\s\"']*,[^\s\"']+"
+    r"|\b[0-9a-f]{64}\b",
+    re.DOTALL,
+)
 
 # Short options that carry a secret: -pSECRET for the MySQL family, -u user:SECRET for curl.
 _PASSWORD_OPTIONS = {
@@ -52,6 +62,11 @@ def _argument(argument: str, short: str | None) -> str:
     for pattern in (_SCHEME, _AUTHORIZATION, _ASSIGNED, _OPTION_IN_TEXT, _USERINFO):
         argument = pattern.sub(rf"\g<1>{_HIDDEN}", argument)
     return argument
+
+
+def text(words: str) -> str:
+    """A message or a line of a log, whole, with secrets hidden; what holds several lines becomes one."""
+    return printable(_argument(_BY_FORM.sub(_HIDDEN, words), None))
 
 
 def printable(text: str) -> str:

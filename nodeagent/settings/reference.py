@@ -1,10 +1,11 @@
-"""The reference of all settings as Markdown, derived from the records and so never behind them."""
+"""The reference of all settings as Markdown, and all values as JSON: derived from the records, so never behind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from nodeagent.settings.model import FIELDS, SECTIONS, Field
+from nodeagent.settings.model import FIELDS, SECTIONS, Field, Settings
 from nodeagent.settings.sources import CONFIG_VARIABLE, DEFAULT_FILE
 
 _INTRODUCTION = f"""\
@@ -57,3 +58,11 @@ def _entry(field: Field) -> str:
         f"- Value: {field.kind.form}\n- Default: {default}\n"
         f"- Environment: `{field.variable}`\n- Flags: {flags}\n"
     )
+
+
+def document(settings: Settings) -> dict[str, Any]:
+    """By key each value, in a form that the settings file takes, and where it came from."""
+    return {
+        key: {"value": field.kind.plain(field.of(settings)), "from": settings.origins[key]}
+        for key, field in FIELDS.items()
+    }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.host.redaction import MAX_LENGTH, command_line, printable
+from nodeagent.host.redaction import MAX_LENGTH, command_line, printable, text
 
 _secrets = st.text("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", min_size=12, max_size=40)  # in none of the words around
 _WAYS = [
@@ -92,3 +92,25 @@ def test_no_command_line_makes_it_slow(filler: str) -> None:
     before = time.process_time()
     command_line(["x", hostile])
     assert time.process_time() - before < 0.5  # quadratic searches took many seconds
+
+
+@given(secret=_secrets)
+def test_what_is_a_secret_by_its_form_is_hidden_in_any_text(secret: str) -> None:
+    for form in (
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\n{}",
+        "hash $6$salt${} of boot",
+        "hash $y$j9T$abc${}",
+        "source data:,{}",
+        "source data:text/plain;base64,{}== is wrong",
+        "Authorization: Bearer {}",
+        "login failed: password={}",
+    ):
+        assert secret not in text(f"before {form.format(secret)} after")
+
+
+def test_ordinary_text_stays_whole_on_one_line() -> None:
+    line = "applied render-worker-0123456789abcdef0123456789abcdef: /etc/a (12 changes) " * 10
+    assert text(line) == line
+    assert text("one\ntwo") == "one�two"
+    assert text("sha256 " + "0" * 64) == "sha256 ***"
