@@ -36,7 +36,7 @@ class VrrpHost(KeepalivedHost):
             return None
 
     def adverts(self, seconds: float) -> frozenset[Advert]:
-        """Adverts of other routers that arrive within `seconds`; over IPv4 alone."""
+        """Adverts of other routers that arrive within `seconds`."""
         return adverts.heard(seconds, frozenset(each.address for each in self.assigned()))
 
     def mac(self, interface: str) -> str:

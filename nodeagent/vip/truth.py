@@ -180,9 +180,11 @@ def _dropped(instance: Instance, sight: Sight) -> Iterator[Finding]:
 
 
 def _foreign(instance: Instance, sight: Sight) -> Iterator[Finding]:
-    """Adverts with our VRID from somebody who is no peer."""
+    """Adverts with our VRID from somebody who is no peer. IPv4 and IPv6 have VRIDs of their own (RFC 9568, 5.2.3)."""
     if instance.peers:
-        others = {each.source for each in sight.adverts if each.vrid == instance.vrid} - set(instance.peers)
+        is_ipv6 = ":" in instance.peers[0]
+        sources = {each.source for each in sight.adverts if each.vrid == instance.vrid}
+        others = {source for source in sources if (":" in source) is is_ipv6} - set(instance.peers)
     else:  # without a list of peers anybody may be one: only who claims to be MASTER beside us is not
         others = set()
     if others - {instance.source}:

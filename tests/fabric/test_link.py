@@ -8,7 +8,7 @@ from nodeagent.host.vrrp import VrrpHost
 from nodeagent.observed.vrrp import Advert
 from tests.fabric.agents import codes, daemon, eventually
 from tests.fabric.namespace import inside
-from tests.fabric.network import NOBODY, Router, config, network, others, until
+from tests.fabric.network import NOBODY, VIP, Router, config, network, others, until
 
 _SHARED = {"4": "10.77.0.55", "6": "fd77::55"}
 
@@ -62,6 +62,19 @@ def test_adverts_of_others_are_heard_and_our_own_are_not(pair: list[Router], mul
     second.start(text)
     until(second.holds, "it is MASTER")
     assert _heard(first) == {Advert(second.address, 51, 77)}
+    assert _heard(second) == frozenset()
+
+
+def test_adverts_over_ipv6_are_heard_too(pair: list[Router]) -> None:
+    first, second = pair
+    text = (
+        config(second, [], priority=77).replace(f"unicast_src_ip {second.address}", "").replace("unicast_peer {  }", "")
+    )
+    second.start(text.replace(f"{VIP}/24", "fd00:77::100/64"))
+    until(lambda: second.holds("fd00:77::100"), "it is MASTER")
+    (advert,) = _heard(first)
+    assert (advert.vrid, advert.priority) == (51, 77)
+    assert advert.source.startswith("fe80::")
     assert _heard(second) == frozenset()
 
 

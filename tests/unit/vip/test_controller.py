@@ -221,7 +221,12 @@ def test_who_took_the_address_away_is_told_for_a_while() -> None:
 
 
 def test_a_stranger_with_our_vrid_is_told_and_a_peer_is_not() -> None:
-    scene = Scene(FakeNode(heard_adverts=frozenset({Advert(PEER, 51, 100), Advert("10.0.0.66", 52, 100)})))
+    fine = {
+        Advert(PEER, 51, 100),
+        Advert("10.0.0.66", 52, 100),
+        Advert("fe80::66", 51, 100),
+    }  # VRIDs are a family's own
+    scene = Scene(FakeNode(heard_adverts=frozenset(fine)))
     scene.tick()
     assert scene.codes == set()
     scene.node.heard_adverts = frozenset({Advert("10.0.0.66", 51, 100)})
