@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 RUN := .venv/bin
 
-.PHONY: demo test unit lint bench clean
+.PHONY: demo test unit lint bench site clean
 
 demo: .venv/.runtime
 	$(PYTHON) examples/demo.py $(if $(KEEP),--keep)
@@ -22,6 +22,10 @@ lint: .venv/.dev
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(RUN)/deptry .
+	$(RUN)/mkdocs build --quiet
+
+site: .venv/.dev
+	$(RUN)/mkdocs build
 
 bench: .venv/.dev
 	$(PYTHON) -m bench
