@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.controlplane import binaries
+from tests.helm import binary as helm
 from tests.ovn import packages
 
 
@@ -48,6 +49,7 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
         "run scripts/build-control-plane, which tells what is missing, or name envtest's folder in KUBEBUILDER_ASSETS",
     ),
     "kube-controller-manager": (_controller_manager, "unset KUBEBUILDER_ASSETS and run scripts/build-control-plane"),
+    "helm": (helm.obtainable, "python -m tests.helm.binary builds it, or tells what is missing"),
     "prometheus": (_on_path("prometheus"), "install the package prometheus, which brings promtool too"),
     "ovn": (packages.obtainable, "python -m tests.ovn.packages tells what is missing"),
     "systemd": (lambda: os.path.exists("/usr/lib/systemd/systemd"), "install the package systemd"),
@@ -57,8 +59,8 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
 def require(*capabilities: str) -> None:
     """Skip the calling test unless the machine has all of `capabilities`; fail it instead in CI.
 
-    A name is one of root, fanotify, overlay, ovn, systemd, control-plane, kube-controller-manager, or a command that
-    must be on the PATH.
+    A name is one of root, fanotify, overlay, ovn, systemd, helm, control-plane, kube-controller-manager, or a command
+    that must be on the PATH.
     """
     for name in capabilities:
         present, remedy = _CAPABILITIES.get(

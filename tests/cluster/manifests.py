@@ -15,17 +15,21 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 def manifests(overlay: str = "") -> list[dict[str, Any]]:
-    """All objects of the kustomization, or of one on top of it, in the order in which they are applied."""
+    """All objects of the kustomization, or of one beside it, in the order in which they are applied."""
+    return built(DEPLOY / overlay)
+
+
+def built(kustomization: Path) -> list[dict[str, Any]]:
     kubectl = binaries.ensured().path("kubectl")
-    built = subprocess.run(
-        [kubectl, "kustomize", DEPLOY / overlay],
+    done = subprocess.run(
+        [kubectl, "kustomize", kustomization],
         check=True,
         capture_output=True,
         text=True,
         timeout=60,
         stdin=subprocess.DEVNULL,
     )
-    return list(yaml.safe_load_all(built.stdout))
+    return list(yaml.safe_load_all(done.stdout))
 
 
 def deploy(control_plane: ControlPlane, *overlays: str) -> None:
