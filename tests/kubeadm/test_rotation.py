@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -136,6 +137,7 @@ def _loopback(node: KubeadmNode) -> str:
     )
 
 
+@pytest.mark.usefixtures("agent")
 def test_a_kubelet_whose_client_certificate_has_ended_is_given_another_by_the_daemon(node: KubeadmNode) -> None:
     current = "/var/lib/kubelet/pki/kubelet-client-current.pem"
     broken = _ended(node)
