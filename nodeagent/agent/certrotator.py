@@ -29,6 +29,7 @@ from nodeagent.certs.repair import Repair, Restart, called_for
 from nodeagent.certs.served import Answer
 from nodeagent.certs.turn import etcd_members, out_of_turn, postponed
 from nodeagent.engine.executor import Progress, Result
+from nodeagent.engine.formats import refuse_later
 from nodeagent.errors import NodeAgentError
 
 _log = logging.getLogger("nodeagent")
@@ -36,6 +37,7 @@ _log = logging.getLogger("nodeagent")
 LEASE: Final = "nodeagent-certs"
 STATE: Final = "certs.json"
 RESULTS: Final = ("renewed", "undone", "failed")
+_FORMAT: Final = 1  # of the state
 _STEADY: Final = 6 * 3600.0  # seconds that a clock has to go right after it moved, until it is believed again
 _TURN: Final = 20.0  # seconds to wait for our turn
 
@@ -248,7 +250,7 @@ class _Memory:
         self._keep()
 
     def _keep(self) -> None:
-        self._place.store.write(STATE, json.dumps(self._known).encode())
+        self._place.store.write(STATE, json.dumps(self._known | {"format": _FORMAT}).encode())
 
 
 def _decoded(data: bytes | None) -> dict[str, Any]:
@@ -257,7 +259,10 @@ def _decoded(data: bytes | None) -> dict[str, Any]:
         found = json.loads(data or b"{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    refuse_later(STATE, found.get("format"), _FORMAT)
+    return found
 
 
 def _reading(kept: dict[str, Any] | None) -> ClockReading | None:

@@ -134,7 +134,7 @@ def _file(text: str, mode: int) -> File:
 
 def _applied(place: Workplace) -> Applied:
     data = place.store.read(RECORD)
-    return Applied(config="vip") if data is None else Applied.decode(data)
+    return Applied(config="vip") if data is None else Applied.decode(data, RECORD)
 
 
 def _expect_free(place: Workplace, ours: Applied, way: Way) -> None:

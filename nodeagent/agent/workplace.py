@@ -85,7 +85,7 @@ def _set_up(store: Store) -> Mapping[str, str]:
     from nodeagent.vip.setup import RECORD  # noqa: PLC0415 - by need
 
     data = store.read(RECORD)
-    entries = Applied.decode(data).entries if data is not None else {}
+    entries = Applied.decode(data, RECORD).entries if data is not None else {}
     ours = (path for path, entry in entries.items() if entry.subject is not Subject.PARENT)
     return dict.fromkeys(ours, "nodeagent vip configure")
 

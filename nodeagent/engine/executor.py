@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from nodeagent.engine.formats import refuse_later
 from nodeagent.engine.journal import Journal, Record, Transaction
 from nodeagent.engine.plan import Change, Plan
 from nodeagent.errors import Broken, NodeAgentError, Transient
 
 Facts = Mapping[str, Any]
+
+_FORMAT: Final = 1  # of a transaction's records; how a line is framed must never change, or the first is not found
 
 
 class Effects(Protocol):
@@ -213,6 +216,7 @@ class Executor:
                 f"the journal {opened.name} is damaged and does not tell how to take back what was interrupted; "
                 "compare the node with nodeagent verify, put it right, then remove that file from the state directory"
             )
+        refuse_later(f"the journal {opened.name}", begin.get("format"), _FORMAT)
         if "done" in seen:
             self._finish(opened, begin["inverses"])
             return Outcome(Result.RESUMED)
@@ -253,6 +257,7 @@ def _announce(opened: Transaction, error: Exception) -> None:
 def _beginning(plan: Plan, inverses: Sequence[Facts], boot: str) -> Record:
     return {
         "at": "begin",
+        "format": _FORMAT,
         "plan": plan.fingerprint,
         "boot": boot,
         "inverses": list(inverses),

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from nodeagent.changes.files import Trace
+from nodeagent.engine.formats import refuse_later
 from nodeagent.errors import Broken
 from nodeagent.observed.files import FileState
 
@@ -226,12 +227,11 @@ class Applied:
         return f'{_compact(head)[:-1]},"entries":{{\n{entries}\n}}}}\n'.encode()
 
     @classmethod
-    def decode(cls, data: bytes) -> Applied:
-        """The state of a state file; Broken if it is damaged or of a later version."""
+    def decode(cls, data: bytes, name: str = STATE_FILE) -> Applied:
+        """The state of the state file `name`; Broken if it is damaged or of a later version."""
         try:
             document = json.loads(data)
-            if document["format"] != FORMAT:
-                raise Broken(f"the state file has format {document['format']}: written by a later version of the agent")
+            refuse_later(name, document["format"], FORMAT)
             return cls._from(document)
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(error) from error

@@ -14,11 +14,13 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from nodeagent.changes.units import UNIT_DIRECTORY
+from nodeagent.engine.formats import refuse_later
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.applied import LABEL, Applied, Entry, Subject
 from nodeagent.observed.files import ABSENT, FileState, FileType
 from nodeagent.observed.writers import Writer
 
+FORMAT = 1
 UNIT_PREFIX = "unit:"  # begins the "path" of a finding that concerns a unit as systemd knows it
 
 
@@ -203,12 +205,17 @@ class Ledger:
         return replace(self, drifts=tuple(drift for drift in self.drifts if drift.finding.path not in gone))
 
     def encode(self) -> bytes:
-        return json.dumps([drift.facts() for drift in self.drifts], separators=(",", ":")).encode()
+        document = {"format": FORMAT, "drifts": [drift.facts() for drift in self.drifts]}
+        return json.dumps(document, separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Ledger:
-        """The ledger of a state file; Broken if it is damaged."""
+        """The ledger of a state file; Broken if it is damaged, or of a later version."""
         try:
-            return cls(tuple(Drift.from_facts(facts) for facts in json.loads(data)))
-        except (ValueError, KeyError, TypeError) as error:
+            document = json.loads(data)
+            if isinstance(document, list):  # before there were formats
+                document = {"drifts": document}
+            refuse_later("the record of drift", document.get("format"), FORMAT)
+            return cls(tuple(Drift.from_facts(facts) for facts in document["drifts"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Broken(f"the record of drift is damaged ({error}): remove it; drift is then found anew") from error

@@ -73,7 +73,7 @@ class Follower:
         self.ledger = self._load()
 
     def _load(self) -> Ledger:
-        """The ledger as the last run left it; a damaged one is started over, since every drift is found again."""
+        """The ledger as the last run left it; one that cannot be read is started over: every drift is found again."""
         try:
             return Ledger.decode(self._cache.read(LEDGER) or b"[]")
         except Broken:

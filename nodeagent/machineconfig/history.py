@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nodeagent.engine.formats import refuse_later
 from nodeagent.errors import Broken
 
 DIRECTORY = "generations"
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Generation:
         return file_name(self.number)
 
     def encode(self) -> bytes:
-        head = {name: value for name, value in vars(self).items() if name != "rendered"}
+        head = {name: value for name, value in vars(self).items() if name != "rendered"} | {"format": FORMAT}
         return f"{json.dumps(head, separators=(',', ':'), sort_keys=True)}\n{self.rendered}\n".encode()
 
     @classmethod
@@ -49,6 +51,7 @@ class Generation:
         try:
             head, rendered, _ = data.decode().split("\n")
             document = json.loads(head)
+            refuse_later(f"generation {document['number']}", document.pop("format", None), FORMAT)
             provenance = {key: tuple(names) for key, names in document["provenance"].items()}
             changes = tuple(document["changes"])
             return cls(**(document | {"provenance": provenance, "changes": changes, "rendered": rendered}))
