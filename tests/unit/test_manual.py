@@ -29,8 +29,7 @@ def test_every_command_has_a_page_and_an_entry(manual: Path) -> None:
     assert {"run", "apply", "verify", "rollback", "completion"} <= pages
     for command in pages:
         assert command in usage
-        named = command.replace("-", r"\-")
-        assert f"\n.B {named}\n" in overview
+        assert "\n.B {}\n".format(command.replace("-", r"\-")) in overview
     assert "@" not in overview.replace("user@host", "")
 
 
