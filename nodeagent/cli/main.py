@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
         recover,
         status,
         supportbundle,
+        uninstall,
         vip,
     )
 
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     egress.register(commands)
     doctor.register(commands)
     supportbundle.register(commands)
+    uninstall.register(commands)
     config.register(commands)
     completion = commands.add_parser("completion", help="print a completion script for a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))

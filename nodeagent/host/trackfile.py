@@ -16,6 +16,7 @@ import time
 TRACK, HEARTBEAT = "vip-health", "vip-heartbeat"
 DRAIN, HANDOVER = "vip-drain", "vip-handover"  # by command, and by the agent: "VALUE SECONDS-SINCE-BOOT"
 
+_ALL = (DRAIN, HANDOVER, HEARTBEAT, TRACK)  # the number last: nobody asks for less any more, nor vouches for it
 _LIMIT = 64  # bytes
 _WORK = 1800  # seconds that the agent's planned work may take, or is asked for anew
 
@@ -51,6 +52,18 @@ class TrackFile:
     def end_drain(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self._directory}/{self._drain}")
+
+    def left(self) -> tuple[str, ...]:
+        """Names of those files that stand there, whoever wrote them."""
+        return tuple(name for name in _ALL if os.path.lexists(f"{self._directory}/{name}"))
+
+    def give_up(self) -> None:
+        """Say 0, which moves nothing, then remove everything; a guard that keepalived runs goes on by itself."""
+        if os.path.lexists(f"{self._directory}/{TRACK}"):
+            self._replace(TRACK, "0\n")
+        for name in _ALL:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._directory}/{name}")
 
     def _drained(self, name: str) -> int:
         value, _, since = self._read(name).strip().partition(" ")

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from nodeagent.engine.controller import Backoff, Controller, Watcher
 from nodeagent.errors import Transient
-from nodeagent.kube.conditions import node_patch, removal
+from nodeagent.kube.conditions import node_patch
 from nodeagent.kube.connection import Connection, Patch
 from nodeagent.observed import nodes
 from nodeagent.observed.nodes import Condition
@@ -78,12 +78,6 @@ class NodeWriter:
         """The Node says all that was published, as far as was seen."""
         node = self._latest()
         return node is not None and not self._patch(node)
-
-    def clear(self) -> None:
-        """Take everything that an agent writes from the Node, now; the loop must not run any more."""
-        node = self._connection.get(self._path)
-        if patch := removal(node, WRITTEN, nodes.CONDITIONS):
-            self._send(patch)
 
     @property
     def _path(self) -> str:

@@ -1,4 +1,4 @@
-"""Who else writes the annotations that are the agent's on its own Node.
+"""Who writes what on an object: above all, who else writes the annotations that are the agent's on its own Node.
 
 Invariant: pure; what counts is who the API server says wrote a field (metadata.managedFields), not what it holds.
 """
@@ -27,6 +27,19 @@ def rival(node: Mapping[str, Any], ours: str) -> str:
         if any(_is_an_agents(annotation) for annotation in _annotations(entry))
     )
     return min((name for name in writers if name and name != ours and not name.startswith(_BY_HAND)), default="")
+
+
+def annotations_of(node: Mapping[str, Any], manager: str) -> frozenset[str]:
+    """The annotations that `manager` has written."""
+    entries = (node.get("metadata") or {}).get("managedFields") or ()
+    return frozenset(name for entry in entries if entry.get("manager") == manager for name in _annotations(entry))
+
+
+def managers(found: Mapping[str, Any]) -> frozenset[str]:
+    """Everybody who has written a field of an object."""
+    return frozenset(
+        str(entry.get("manager", "")) for entry in (found.get("metadata") or {}).get("managedFields") or ()
+    )
 
 
 def _is_an_agents(annotation: str) -> bool:

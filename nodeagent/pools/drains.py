@@ -92,6 +92,12 @@ def drains(
             yield _begun(node, now)
 
 
+def cordoned_by_us(node: NodeView) -> bool:
+    """Whether a node takes no pods because of a drain, and nobody else had cordoned it."""
+    record = Record.of(node)
+    return node.unschedulable and record is not None and record.ours and not record.given_up
+
+
 def _is_for(record: Record, node: NodeView) -> bool:
     return record.request == node.said(nodes.DESIRED_DRAIN)
 
@@ -125,9 +131,7 @@ def _answered(node: NodeView) -> ChangeNode:
 
 
 def _released(node: NodeView, said: Mapping[str, str | None]) -> ChangeNode:
-    record = Record.of(node)
-    ours = record is not None and record.ours and not record.given_up
-    return ChangeNode(node, said, False if ours and node.unschedulable else None)
+    return ChangeNode(node, said, False if cordoned_by_us(node) else None)
 
 
 def _continued(node: NodeView, pods: Sequence[Pod], blocker: str, limits: Limits, now: float) -> Iterator[Step]:

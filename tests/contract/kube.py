@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import pytest
 
 from nodeagent.engine.controller import Backoff
+from nodeagent.kube import leavings
 from nodeagent.kube.collection import Collection
 from nodeagent.kube.connection import Connection, Patch, connect
 from nodeagent.kube.errors import Conflict, Invalid, Missing
@@ -198,7 +199,9 @@ class KubeContract:
         assert now["metadata"]["resourceVersion"] == told["metadata"]["resourceVersion"]
 
         assert writer.stop(5)
-        writer.clear()
+        change = leavings.on_node(leavings.node(connection, name))
+        assert change is not None
+        leavings.clear_node(connection, change)
         left = arrange.get(f"{NODES}/{name}")
         assert left["metadata"]["annotations"] == {"theirs": "stays"}
         assert [each["type"] for each in left["status"]["conditions"]] == ["Ready"]

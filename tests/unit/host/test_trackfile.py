@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from nodeagent.host import trackfile
-from nodeagent.host.trackfile import DRAIN, HANDOVER, TRACK, TrackFile
+from nodeagent.host.trackfile import DRAIN, HANDOVER, HEARTBEAT, TRACK, TrackFile
 
 
 def test_the_number_that_stands_there_is_read_back(tmp_path: Path) -> None:
@@ -55,3 +56,25 @@ def test_a_drain_by_command_lasts(tmp_path: Path) -> None:
     assert TrackFile(str(tmp_path)).drained() == -254
     (tmp_path / DRAIN).write_text("-254\n")
     assert TrackFile(str(tmp_path)).drained() == -254
+
+
+def test_what_is_given_up_is_zero_before_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    track = TrackFile(str(tmp_path))
+    assert track.left() == ()
+    track.write(-254)
+    track.begin_drain(-20)
+    assert track.left() == (DRAIN, HEARTBEAT, TRACK)
+    seen: list[tuple[str, str]] = []
+    unlink = os.unlink
+
+    def noted(path: str) -> None:
+        if os.path.lexists(path):
+            seen.append((os.path.basename(path), (tmp_path / TRACK).read_text()))
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", noted)
+    track.give_up()
+    assert seen == [(DRAIN, "0\n"), (HEARTBEAT, "0\n"), (TRACK, "0\n")]
+    assert list(tmp_path.iterdir()) == []
+    track.give_up()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,194 @@
+"""Takes back what the agent has left outside of its own files, on this node or in a whole cluster.
+
+Invariant: managed files and the state directory stay as they are; nothing is taken away while somebody works who would
+write it again. What is left is observed and planned first; a removal that was interrupted is simply begun anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, assert_never, cast
+
+from nodeagent import __version__
+from nodeagent.agent.workplace import Workplace
+from nodeagent.changes.leavings import (
+    ClearNode,
+    DeleteObject,
+    DeleteRows,
+    DropFinalizers,
+    GiveUpTrackFile,
+    Leaving,
+    RemoveRunFile,
+)
+from nodeagent.engine.plan import Change, Plan
+from nodeagent.errors import Broken, NodeAgentError
+from nodeagent.host.trackfile import TrackFile
+from nodeagent.settings import Settings
+from nodeagent.telemetry.status import NAME as STATUS
+
+if TYPE_CHECKING:  # the API's client, only in a cluster
+    from nodeagent.kube.connection import Connection
+
+_DAEMON: Final = "daemon.lock"
+
+
+def node_plan(place: Workplace) -> Plan:
+    """What is left of this node's agent."""
+    return Plan.of([*_run_files(place.settings.run_dir), *_own_node(place.settings)])
+
+
+def refuse_while_running(place: Workplace) -> None:
+    """Broken while the daemon runs."""
+    if place.store.is_locked(_DAEMON):
+        raise Broken("the daemon runs and would write everything again; first: systemctl disable --now nodeagent")
+
+
+@contextmanager
+def alone(place: Workplace) -> Iterator[None]:
+    """Hold the daemon's lock and the host lane, with nothing half done. Transient if somebody else has them.
+
+    Where there is no state directory, nobody ever worked, and none is made.
+    """
+    try:
+        place.tree.directory(place.store.path)
+    except FileNotFoundError:
+        yield
+        return
+    with place.store.locked(0, _DAEMON), place.store.locked(place.settings.apply.lock_timeout):
+        place.job.recover()
+        yield
+
+
+def _run_files(directory: str) -> Iterator[Leaving]:
+    if left := TrackFile(directory).left():
+        yield GiveUpTrackFile(directory, left)
+    if os.path.lexists(f"{directory}/{STATUS}"):
+        yield RemoveRunFile(f"{directory}/{STATUS}")
+
+
+def _own_node(settings: Settings) -> Iterator[Leaving]:
+    if not settings.cluster.enabled:
+        return
+    from nodeagent.kube import leavings  # noqa: PLC0415 - the API's client, only in a cluster
+    from nodeagent.kube.errors import Missing  # noqa: PLC0415
+
+    with closing(_connected(settings)) as connection, suppress(Missing):
+        if found := leavings.on_node(leavings.node(connection, settings.node_name)):
+            yield found
+
+
+def _connected(settings: Settings) -> Connection:
+    from nodeagent.kube.connection import connect  # noqa: PLC0415 - as above
+
+    return connect(settings.cluster.kubeconfig, f"nodeagent-uninstall/{__version__}")
+
+
+def cluster_plan(settings: Settings, now: datetime) -> Plan:
+    """What is left in the cluster. Broken, naming all of them, while agents or coordinators work."""
+    from nodeagent.agent.certwatch import CONFIG_MAP  # noqa: PLC0415 - as above
+    from nodeagent.kube import leavings  # noqa: PLC0415
+
+    namespace, reports = settings.coordinator.namespace, settings.certs.report_namespace
+    with closing(_connected(settings)) as connection:
+        leases = leavings.leases(connection, namespace)
+        working = [f"pod {name}" for name in leavings.pods(connection, namespace)]
+        working += [f"{held} (Lease {name})" for name, held in leavings.held(leases, now)]
+        if working:
+            advice = f"kubectl -n {namespace} delete daemonset,deployment -l app.kubernetes.io/name=nodeagent"
+            raise Broken(f"{', '.join(working)} would write everything again; first: {advice}")
+        found: list[Leaving] = [*_rows(settings), *leavings.finalizers(connection), *_nodes(connection)]
+        found += map(leavings.lease_left, leases)
+        if reports:
+            found += leavings.config_maps(connection, reports, CONFIG_MAP)
+        return Plan.of(found)
+
+
+def _nodes(connection: Connection) -> Iterator[Leaving]:
+    from nodeagent.kube import leavings  # noqa: PLC0415 - as above
+    from nodeagent.observed.nodes import NodeView  # noqa: PLC0415
+    from nodeagent.pools.drains import cordoned_by_us  # noqa: PLC0415
+
+    for node in leavings.objects(connection, "/api/v1/nodes"):
+        if found := leavings.on_node(node, coordinated=True, uncordon=cordoned_by_us(NodeView.of(node))):
+            yield found
+
+
+def _rows(settings: Settings) -> Iterator[Leaving]:
+    """Rows of ours, by gateway."""
+    if not settings.egress.northbound:
+        return
+    from nodeagent.agent.northbound import opened  # noqa: PLC0415 - OVSDB's client, by need
+    from nodeagent.egress.difference import difference  # noqa: PLC0415
+    from nodeagent.egress.rows import NODEAGENT  # noqa: PLC0415
+
+    with opened(settings, settings.egress.northbound) as link, link.view() as seen:
+        for owner in sorted(seen.owners()):
+            if edits := difference(owner, NODEAGENT, (), seen).edits:
+                yield DeleteRows(owner, tuple(edit.describe() for edit in edits))
+
+
+def carry_out(settings: Settings, plan: Plan, progress: Callable[[Change], None]) -> tuple[str, ...]:
+    """Make every change in order; returns what failed, since one failure must not keep the others from it."""
+    failures = []
+    with ExitStack() as stack:
+        effects = _Effects(settings, stack)
+        for change in plan.changes:
+            progress(change)
+            try:
+                effects.make(cast("Leaving", change))
+            except (NodeAgentError, OSError) as error:
+                failures.append(f"could not {change.describe()}: {error}")
+    return tuple(failures)
+
+
+class _Effects:
+    """Makes changes; the cluster is connected to when the first change needs it, until `stack` ends."""
+
+    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return self._stack.enter_context(closing(_connected(self._settings)))
+
+    def make(self, change: Leaving) -> None:
+        match change:
+            case GiveUpTrackFile():
+                TrackFile(change.subject).give_up()
+            case RemoveRunFile():
+                with suppress(FileNotFoundError):
+                    os.unlink(change.subject)
+            case DeleteRows():
+                self._delete_rows(change.subject)
+            case ClearNode() | DropFinalizers() | DeleteObject():
+                self._change_api(change)
+            case _:
+                assert_never(change)
+
+    def _change_api(self, change: ClearNode | DropFinalizers | DeleteObject) -> None:
+        from nodeagent.kube import leavings  # noqa: PLC0415 - as above
+
+        match change:
+            case ClearNode():
+                leavings.clear_node(self._connection, change)
+            case DropFinalizers():
+                leavings.drop_finalizers(self._connection, change)
+            case DeleteObject():
+                leavings.delete(self._connection, change)
+
+    def _delete_rows(self, owner: str) -> None:
+        """Those that are there now: others may have come or gone since the plan was made."""
+        from nodeagent.agent.northbound import opened  # noqa: PLC0415 - OVSDB's client, by need
+        from nodeagent.egress.difference import difference  # noqa: PLC0415
+        from nodeagent.egress.rows import NODEAGENT  # noqa: PLC0415
+
+        with opened(self._settings, self._settings.egress.northbound) as link:
+            with link.view() as seen:
+                gone = difference(owner, NODEAGENT, (), seen)
+            if gone:
+                link.commit(gone)
