@@ -7,14 +7,15 @@ write it again. What is left is observed and planned first; a removal that was i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, assert_never, cast
 
 from nodeagent import __version__
-from nodeagent.agent.workplace import Workplace
+from nodeagent.agent.workplace import Workplace, opened
 from nodeagent.changes.leavings import (
     ClearNode,
     DeleteObject,
@@ -22,10 +23,12 @@ from nodeagent.changes.leavings import (
     DropFinalizers,
     GiveUpTrackFile,
     Leaving,
+    RemoveRecovery,
     RemoveRunFile,
 )
 from nodeagent.engine.plan import Change, Plan
-from nodeagent.errors import Broken, NodeAgentError
+from nodeagent.errors import Broken, NodeAgentError, Problem, Rejected
+from nodeagent.host import recovery
 from nodeagent.host.trackfile import TrackFile
 from nodeagent.settings import Settings
 from nodeagent.telemetry.status import NAME as STATUS
@@ -34,11 +37,12 @@ if TYPE_CHECKING:  # the API's client, only in a cluster
     from nodeagent.kube.connection import Connection
 
 _DAEMON: Final = "daemon.lock"
+_GATEWAYS: Final = re.compile(r"/[a-z-]*egress-?gateways/")  # objects that rows belong to
 
 
 def node_plan(place: Workplace) -> Plan:
     """What is left of this node's agent."""
-    return Plan.of([*_run_files(place.settings.run_dir), *_own_node(place.settings)])
+    return Plan.of([*_run_files(place.settings.run_dir), *_recovery(place), *_own_node(place.settings)])
 
 
 def refuse_while_running(place: Workplace) -> None:
@@ -68,6 +72,11 @@ def _run_files(directory: str) -> Iterator[Leaving]:
         yield GiveUpTrackFile(directory, left)
     if os.path.lexists(f"{directory}/{STATUS}"):
         yield RemoveRunFile(f"{directory}/{STATUS}")
+
+
+def _recovery(place: Workplace) -> Iterator[Leaving]:
+    if files := recovery.left(place.tree, place.store):
+        yield RemoveRecovery(recovery.NAME, files)
 
 
 def _own_node(settings: Settings) -> Iterator[Leaving]:
@@ -100,11 +109,21 @@ def cluster_plan(settings: Settings, now: datetime) -> Plan:
         if working:
             advice = f"kubectl -n {namespace} delete daemonset,deployment -l app.kubernetes.io/name=nodeagent"
             raise Broken(f"{', '.join(working)} would write everything again; first: {advice}")
-        found: list[Leaving] = [*_rows(settings), *leavings.finalizers(connection), *_nodes(connection)]
+        finalizers = tuple(leavings.finalizers(connection))
+        _refuse_orphans(settings, finalizers)
+        found: list[Leaving] = [*_rows(settings), *finalizers, *_nodes(connection)]
         found += map(leavings.lease_left, leases)
         if reports:
             found += leavings.config_maps(connection, reports, CONFIG_MAP)
         return Plan.of(found)
+
+
+def _refuse_orphans(settings: Settings, finalizers: Iterable[DropFinalizers]) -> None:
+    """Rejected where gateways wait for rows to be deleted, and nobody has said in which database."""
+    waiting = [each.subject for each in finalizers if _GATEWAYS.search(each.subject)]
+    if waiting and not settings.egress.northbound:
+        message = f"names no database, and there are rows of {', '.join(waiting)}"
+        raise Rejected([Problem("egress.northbound", "", message, "set it, or give --egress-northbound REMOTE")])
 
 
 def _nodes(connection: Connection) -> Iterator[Leaving]:
@@ -121,22 +140,28 @@ def _rows(settings: Settings) -> Iterator[Leaving]:
     """Rows of ours, by gateway."""
     if not settings.egress.northbound:
         return
-    from nodeagent.agent.northbound import opened  # noqa: PLC0415 - OVSDB's client, by need
+    from nodeagent.agent import northbound  # noqa: PLC0415 - OVSDB's client, by need
     from nodeagent.egress.difference import difference  # noqa: PLC0415
     from nodeagent.egress.rows import NODEAGENT  # noqa: PLC0415
 
-    with opened(settings, settings.egress.northbound) as link, link.view() as seen:
+    with northbound.opened(settings, settings.egress.northbound) as link, link.view() as seen:
         for owner in sorted(seen.owners()):
             if edits := difference(owner, NODEAGENT, (), seen).edits:
                 yield DeleteRows(owner, tuple(edit.describe() for edit in edits))
 
 
 def carry_out(settings: Settings, plan: Plan, progress: Callable[[Change], None]) -> tuple[str, ...]:
-    """Make every change in order; returns what failed, since one failure must not keep the others from it."""
-    failures = []
+    """Make every change in order; returns what failed, since one failure must not keep the others from it.
+
+    But finalizers stay where rows could not be deleted: without their object nobody would know of the rows any more.
+    """
+    failures: list[str] = []
     with ExitStack() as stack:
         effects = _Effects(settings, stack)
         for change in plan.changes:
+            if failures and isinstance(change, DropFinalizers):
+                failures.append(f"did not {change.describe()}, since rows are left")
+                continue
             progress(change)
             try:
                 effects.make(cast("Leaving", change))
@@ -146,7 +171,7 @@ def carry_out(settings: Settings, plan: Plan, progress: Callable[[Change], None]
 
 
 class _Effects:
-    """Makes changes; the cluster is connected to when the first change needs it, until `stack` ends."""
+    """Makes changes; what one of them is the first to need stays open until `stack` ends."""
 
     def __init__(self, settings: Settings, stack: ExitStack) -> None:
         self._settings = settings
@@ -156,6 +181,10 @@ class _Effects:
     def _connection(self) -> Connection:
         return self._stack.enter_context(closing(_connected(self._settings)))
 
+    @cached_property
+    def _place(self) -> Workplace:
+        return self._stack.enter_context(opened(self._settings))
+
     def make(self, change: Leaving) -> None:
         match change:
             case GiveUpTrackFile():
@@ -163,6 +192,9 @@ class _Effects:
             case RemoveRunFile():
                 with suppress(FileNotFoundError):
                     os.unlink(change.subject)
+            case RemoveRecovery():
+                place = self._place
+                recovery.remove(place.tree, place.store, place.systemd)
             case DeleteRows():
                 self._delete_rows(change.subject)
             case ClearNode() | DropFinalizers() | DeleteObject():
@@ -183,11 +215,11 @@ class _Effects:
 
     def _delete_rows(self, owner: str) -> None:
         """Those that are there now: others may have come or gone since the plan was made."""
-        from nodeagent.agent.northbound import opened  # noqa: PLC0415 - OVSDB's client, by need
+        from nodeagent.agent import northbound  # noqa: PLC0415 - OVSDB's client, by need
         from nodeagent.egress.difference import difference  # noqa: PLC0415
         from nodeagent.egress.rows import NODEAGENT  # noqa: PLC0415
 
-        with opened(self._settings, self._settings.egress.northbound) as link:
+        with northbound.opened(self._settings, self._settings.egress.northbound) as link:
             with link.view() as seen:
                 gone = difference(owner, NODEAGENT, (), seen)
             if gone:

@@ -50,7 +50,7 @@ class DeleteRows(_Leaving):
     phase = Phase.ROWS
 
     def describe(self) -> str:
-        return f"delete the {len(self.rows)} rows of gateway {self.subject} from the northbound database"
+        return f"delete all rows of ours ({len(self.rows)}) of gateway {self.subject} from the northbound database"
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,17 @@ class GiveUpTrackFile(_Leaving):
 
 
 @dataclass(frozen=True)
+class RemoveRecovery(_Leaving):
+    """The unit that recovers a node at boot without its pod, and what it runs from: the paths `files`."""
+
+    files: tuple[str, ...]
+    phase = Phase.FILES
+
+    def describe(self) -> str:
+        return f"remove {self.subject}: {', '.join(self.files)}"
+
+
+@dataclass(frozen=True)
 class ClearNode(_Leaving):
     """What was said on a Node, and a cordon that is the coordinator's."""
 
@@ -109,4 +120,4 @@ class DeleteObject(_Leaving):
         return f"delete {self.subject}"
 
 
-Leaving = DeleteRows | DropFinalizers | RemoveRunFile | GiveUpTrackFile | ClearNode | DeleteObject
+Leaving = DeleteRows | DropFinalizers | RemoveRunFile | GiveUpTrackFile | RemoveRecovery | ClearNode | DeleteObject

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,8 +39,10 @@ _LARGEST = 128 << 20  # bytes of one copy
 _DEADLINE = 60.0  # seconds that a process may take to start and to tell what it needs
 _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")  # a path that means itself everywhere in a unit
 
-_TEMPLATE = """\
-# Written by nodeagent in its pod, which replaces it when its image changes.
+_MAKER = "# Written by nodeagent in its pod, which replaces it when its image changes.\n"
+_TEMPLATE = (
+    _MAKER
+    + """\
 [Unit]
 Description=Finishes or takes back what an interrupted nodeagent has left
 Documentation=man:nodeagent(8)
@@ -63,6 +66,7 @@ UMask=0077
 [Install]
 WantedBy=basic.target
 """
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,35 @@ def install(tree: Tree, store: Store, systemd: Systemd) -> Installed:
         systemd.daemon_reload()
     replicas.keep_only(digest)
     return Installed(copy, contents.size, made or placed)
+
+
+def left(tree: Tree, store: Store) -> tuple[str, ...]:
+    """Paths of what `install` has left below `tree`: the unit and its link, if they are its own, and the copies."""
+    observer = Observer(tree)
+    ours = []
+    if _is_ours(observer):
+        ours = [_UNIT, *([_LINK] if observer.state(_LINK).target == _TARGET else ())]
+    copies = f"{store.path}/{COPIES}"
+    return (*ours, *([copies] if observer.stat(copies) is not None else ()))
+
+
+def remove(tree: Tree, store: Store, systemd: Systemd) -> None:
+    """Remove what `left` tells, the unit before the copy that it runs; the caller holds the daemon's lock."""
+    for path in left(tree, store):
+        directory, name = split(path)
+        if path == f"{store.path}/{COPIES}":
+            shutil.rmtree(name, dir_fd=tree.directory(directory))
+        else:
+            os.unlink(name, dir_fd=tree.directory(directory))
+    if tree.live() and systemd.running():
+        systemd.daemon_reload()
+
+
+def _is_ours(observer: Observer) -> bool:
+    try:
+        return (observer.read(_UNIT, _UNIT_LIMIT) or b"").startswith(_MAKER.encode())
+    except OSError:  # a link, or something else of that name
+        return False
 
 
 def unit(copy: str, state: str) -> str:

@@ -54,6 +54,19 @@ def test_the_track_file_moves_the_vip_and_brings_it_back(pair: list[Router], val
     until(lambda: first.holds() and not second.holds(), "the VIP is back")
 
 
+def test_a_track_file_that_is_given_up_keeps_nobody_from_the_vip(pair: list[Router]) -> None:
+    first, second = pair
+    first.start(config(first, others(first, pair), priority=150))
+    second.start(config(second, others(second, pair), priority=100))
+    until(first.holds, "the first router holds the VIP")
+    track = TrackFile(first.path("/run/nodeagent"))
+    track.write(-60)
+    until(lambda: second.holds() and not first.holds(), "the VIP has moved")
+    track.give_up()
+    until(lambda: first.holds() and not second.holds(), "the VIP is back")
+    assert track.left() == ()
+
+
 def test_a_sick_api_server_moves_the_vip_and_a_well_one_brings_it_back(pair: list[Router]) -> None:
     first, second = pair
     with (

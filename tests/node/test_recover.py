@@ -165,3 +165,18 @@ def test_the_copy_is_roots_alone(agent: Agent) -> None:
     copies = agent.machine.path(f"{STATE}/recover")
     assert all(path.lstat().st_uid == 0 for path in copies.rglob("*"))
     assert all(not path.lstat().st_mode & 0o077 for path in copies.rglob("*") if not path.is_symlink())
+
+
+def test_uninstall_takes_it_from_the_node_and_leaves_what_is_managed(agent: Agent) -> None:
+    machine = agent.machine
+    planned = agent("uninstall", code=3).stdout
+    assert f"remove {_UNIT}: {UNITS}/{_UNIT}, {UNITS}/basic.target.wants/{_UNIT}, {STATE}/recover" in planned
+    agent("uninstall", "--yes")
+    assert not machine.path(f"{UNITS}/{_UNIT}").exists()
+    assert not machine.path(f"{UNITS}/basic.target.wants/{_UNIT}").is_symlink()
+    assert not machine.path(f"{STATE}/recover").exists()
+    assert agent.show(_UNIT, "LoadState") == "not-found"
+    assert machine.read(_CONFIG) == "version 1\n"
+    assert agent("uninstall").stdout == "nothing is left\n"
+    machine.write(f"{UNITS}/{_UNIT}", "[Service]\nExecStart=/bin/true\n")
+    assert agent("uninstall").stdout == "nothing is left\n", "a unit of somebody else is theirs"

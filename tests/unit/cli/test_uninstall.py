@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from nodeagent import agent
+from nodeagent.agent.uninstall import carry_out
+from nodeagent.changes.leavings import DeleteRows, DropFinalizers
 from nodeagent.engine.journal import Journal
+from nodeagent.engine.plan import Plan
 from nodeagent.host.trackfile import DRAIN, HEARTBEAT, TRACK, TrackFile
 from nodeagent.settings import load
 from nodeagent.telemetry.status import write_status
@@ -119,3 +122,13 @@ def test_consent_and_a_dry_run_exclude_each_other(node: Node) -> None:
 
 def test_a_cluster_that_cannot_be_reached_is_an_error(node: Node, tmp_path: Path) -> None:
     assert node("uninstall", "--cluster", "--cluster-kubeconfig", tmp_path / "none").code == 1
+
+
+def test_a_finalizer_stays_where_rows_do(tmp_path: Path) -> None:
+    (empty := tmp_path / "empty.toml").touch()
+    rows, finalizer = DeleteRows("ns/gw", ("a row",)), DropFinalizers("/apis/x/v1/gateways/gw", ("nodeagent.io/rows",))
+    failures = carry_out(load(str(empty), {}, {}), Plan.of([finalizer, rows]), lambda _: None)
+    assert [each.partition(":")[0] for each in failures] == [
+        "could not delete all rows of ours (1) of gateway ns/gw from the northbound database",
+        "did not drop nodeagent.io/rows from /apis/x/v1/gateways/gw, since rows are left",
+    ]
