@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -13,7 +14,7 @@ from nodeagent.observed.vrrp import Reported
 from nodeagent.vip.configuration import Instance
 from nodeagent.vip.inventory import Installation, installations
 from tests.fabric.namespace import inside
-from tests.fabric.network import NOBODY, Router, config, others
+from tests.fabric.network import NOBODY, Router, config, others, until
 
 _SPELLINGS = """
 ! a comment, and # another
@@ -126,6 +127,26 @@ def test_status_tells_of_a_configuration_whether_it_runs_or_not(router: Router, 
     (installation,) = document["installations"]
     assert (installation["daemon"] is not None) == running
     assert installation["instances"][0]["vrid"] == 51
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_the_doctor_tells_a_keepalived_that_runs_from_one_that_should(router: Router, running: bool) -> None:
+    text = config(router, [NOBODY], priority=100)
+    if running:
+        router.start(text)
+        until(router.holds, "it holds the VIP")
+    router.write("/etc/keepalived/keepalived.conf", text)
+    done = subprocess.run(
+        router.inside(sys.executable, "-m", "nodeagent", "doctor", "-o", "json"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    checks = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    found = checks["keepalived"]
+    assert found["verdict"] == ("ok" if running else "failed"), found
+    assert ("it runs with" if running else "no keepalived runs with it") in found["explanation"]
 
 
 def test_without_keepalived_the_job_is_off(router: Router) -> None:

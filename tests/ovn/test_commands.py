@@ -142,3 +142,13 @@ def test_a_bad_gateway_costs_no_other_one(cluster: Cluster, capsys: pytest.Captu
 def test_a_gateway_that_is_not_there_is_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert cluster.run("show", "default/none") == 1
     assert "there is no such egress gateway; known are: default/gw" in capsys.readouterr().err
+
+
+def test_the_doctor_asks_the_database(cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "root").mkdir()
+    code = main(
+        ["doctor", "-o", "json", "--root", str(tmp_path / "root"), "--egress-northbound", cluster.northbound.remote]
+    )
+    checks = {each["name"]: each for each in _said(capsys)["checks"]}
+    assert code in (0, 3)  # nothing is asked here of the machine's clock and rights
+    assert checks["ovn"]["verdict"] == "ok", checks["ovn"]
