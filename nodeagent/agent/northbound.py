@@ -11,9 +11,8 @@ from nodeagent import __version__
 from nodeagent.egress.inventory import PATHS
 from nodeagent.egress.rows import DROP, LOCAL, REROUTE
 from nodeagent.errors import Problem, Rejected
-from nodeagent.kube.connection import Connection, connect
-from nodeagent.kube.errors import Missing
-from nodeagent.kube.reflector import PAGE
+from nodeagent.kube import pages
+from nodeagent.kube.connection import connect
 from nodeagent.ovn.link import Credentials, Follow, Link
 from nodeagent.settings import Settings
 
@@ -54,19 +53,5 @@ def objects(settings: Settings) -> Iterator[Mapping[str, Any]]:
     """Everything in the cluster that gateways depend on."""
     connection = connect(settings.cluster.kubeconfig, f"nodeagent-egress/{__version__}")
     for kind, path in PATHS.items():
-        for each in _pages(connection, path):
+        for each in pages.objects(connection, path):
             yield {**each, "kind": kind}
-
-
-def _pages(connection: Connection, path: str) -> Iterator[dict[str, Any]]:
-    query: dict[str, str | int | bool] = {"limit": PAGE}
-    while True:
-        try:
-            page = connection.get(path, query)
-        except Missing:  # the kind is not installed
-            return
-        yield from page.get("items") or ()
-        following = (page.get("metadata") or {}).get("continue")
-        if not following:
-            return
-        query["continue"] = following

@@ -127,11 +127,11 @@ def _refuse_orphans(settings: Settings, finalizers: Iterable[DropFinalizers]) ->
 
 
 def _nodes(connection: Connection) -> Iterator[Leaving]:
-    from nodeagent.kube import leavings  # noqa: PLC0415 - as above
+    from nodeagent.kube import leavings, pages  # noqa: PLC0415 - as above
     from nodeagent.observed.nodes import NodeView  # noqa: PLC0415
     from nodeagent.pools.drains import cordoned_by_us  # noqa: PLC0415
 
-    for node in leavings.objects(connection, "/api/v1/nodes"):
+    for node in pages.objects(connection, "/api/v1/nodes"):
         if found := leavings.on_node(node, coordinated=True, uncordon=cordoned_by_us(NodeView.of(node))):
             yield found
 

@@ -17,7 +17,7 @@ from nodeagent.kube.errors import Missing
 from nodeagent.kube.events import COORDINATOR
 from nodeagent.kube.nodestatus import MANAGER, WRITTEN
 from nodeagent.kube.ownership import annotations_of, managers, rival
-from nodeagent.kube.reflector import PAGE
+from nodeagent.kube.pages import objects
 from nodeagent.observed import nodes
 
 OURS: Final = "nodeagent.io/"  # how the names of what nobody else uses begin
@@ -66,21 +66,6 @@ def clear_node(connection: Connection, change: ClearNode) -> None:
 
 def _node_path(name: str) -> str:
     return f"/api/v1/nodes/{name}"
-
-
-def objects(connection: Connection, path: str) -> Iterator[Object]:
-    """All objects of a collection; none where its kind is not installed."""
-    query: dict[str, str | int | bool] = {"limit": PAGE}
-    while True:
-        try:
-            page = connection.get(path, query)
-        except Missing:
-            return
-        yield from page.get("items") or ()
-        following = (page.get("metadata") or {}).get("continue")
-        if not following:
-            return
-        query["continue"] = following
 
 
 def pods(connection: Connection, namespace: str) -> tuple[str, ...]:
