@@ -24,7 +24,7 @@ from nodeagent.doctor.check import document as checks_document
 from nodeagent.engine.journal import Journal
 from nodeagent.errors import Broken, NodeAgentError
 from nodeagent.host import journald
-from nodeagent.host.redaction import text
+from nodeagent.host.redaction import field, text
 from nodeagent.machineconfig.history import Generation
 from nodeagent.settings import Settings
 from nodeagent.settings.reference import document as settings_document
@@ -100,7 +100,9 @@ def _redacted(value: Any) -> Any:
         case str():
             return text(value)
         case Mapping():
-            return {key: _redacted(each) for key, each in value.items()}
+            return {
+                name: field(name, each) if isinstance(each, str) else _redacted(each) for name, each in value.items()
+            }
         case list() | tuple():
             return [_redacted(each) for each in value]
         case _:

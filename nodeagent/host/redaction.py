@@ -14,6 +14,7 @@ MAX_LENGTH = 256  # characters
 _HIDDEN = "***"
 
 _SENSITIVE = r"(?:passw(?:or)?d|passphrase|secret|token|credentials?|(?<![A-Za-z])(?:pass|pwd|auth)(?![A-Za-z])|key)"
+_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
 _REST = r"[\w.-]{0,40}"  # of a name; bounded, so that no command line makes the search slow
 _VALUE = r"""(?:"(?:\\.|[^"\\])*"?|'[^']*'?|[^\s;&|"']+)+"""
 _ASSIGNED = re.compile(rf"({_SENSITIVE}{_REST}[\"']?\s*[=:]\s*){_VALUE}", re.IGNORECASE)
@@ -67,6 +68,11 @@ def _argument(argument: str, short: str | None) -> str:
 def text(words: str) -> str:
     """A message or a line of a log, whole, with secrets hidden; what holds several lines becomes one."""
     return printable(_argument(_BY_FORM.sub(_HIDDEN, words), None))
+
+
+def field(name: str, words: str) -> str:
+    """The text of a field called `name`: hidden where that names a secret, unless it says where the secret is."""
+    return _HIDDEN if words and not words.startswith("/") and _NAME.search(name) else text(words)
 
 
 def printable(text: str) -> str:

@@ -81,7 +81,9 @@ def used(node: Node, tmp_path: Path) -> Node:
     run = tmp_path / "run"
     run.mkdir(mode=0o700)
     reason = f"refused: password={SECRET}\n{pair.key_pem.decode()}"
-    write_status(str(run), {"node": "n", "jobs": {"machineconfig": {"state": "Degraded", "reason": reason}}})
+    write_status(
+        str(run), {"node": "n", "jobs": {"machineconfig": {"state": "Degraded", "reason": reason, "token": SECRET}}}
+    )
     directory = os.open(root / "var/lib/nodeagent", os.O_RDONLY)
     digest = {"type": "file", "mode": 0o600, "digest": "ab" * 32}
     inverse = {"undo": "swap", "path": "/etc/app/credentials", "before": digest, "xattrs": {"user.x": SECRET}}

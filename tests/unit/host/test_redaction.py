@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.host.redaction import MAX_LENGTH, command_line, printable, text
+from nodeagent.host.redaction import MAX_LENGTH, command_line, field, printable, text
 
 _secrets = st.text("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", min_size=12, max_size=40)  # in none of the words around
 _WAYS = [
@@ -114,3 +114,10 @@ def test_ordinary_text_stays_whole_on_one_line() -> None:
     assert text(line) == line
     assert text("one\ntwo") == "one�two"
     assert text("sha256 " + "0" * 64) == "sha256 ***"
+
+
+def test_a_field_that_names_a_secret_is_hidden_but_not_where_that_lies() -> None:
+    assert field("apiToken", "abc") == "***"
+    assert field("password", "") == ""
+    assert field("tls_key", "/etc/x/tls.key") == "/etc/x/tls.key"
+    assert field("reason", "all is well") == "all is well"
