@@ -30,7 +30,7 @@ def mounts(root: Root, found: Iterable[FileSystem], *, state_dir: str, in_cluste
     systems = {each.path: each for each in found}
     findings = [*_root(root, in_cluster), *_read_only(systems, state_dir), *_copies(root, systems[state_dir])]
     what = "the root of the running system" if root.live else "no running system: only files are looked at"
-    return judged(MOUNTS, findings, f"{root.path} is {what}, and what is written to can be written")
+    return judged(MOUNTS, findings, f"{root.path} is {what}; nothing that is written to is mounted read-only")
 
 
 def _root(root: Root, in_cluster: bool) -> Iterator[Finding]:
