@@ -36,11 +36,16 @@ def northbound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 def plane(own_control_plane: ControlPlane) -> ControlPlane:
     """An API server with Kube-OVN's kinds and the objects of one gateway, and the identity of the role."""
     deploy(own_control_plane, "egress")
-    for kind, plural in _KINDS.items():
-        own_control_plane.admin.apply(_definition(kind, plural))
-    for each in objects():
-        _create(own_control_plane, each)
+    furnish(own_control_plane)
     return own_control_plane
+
+
+def furnish(plane: ControlPlane) -> None:
+    """Kube-OVN's kinds and the objects of one gateway."""
+    for kind, plural in _KINDS.items():
+        plane.admin.apply(_definition(kind, plural))
+    for each in objects():
+        _create(plane, each)
 
 
 def _definition(kind: str, plural: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def namespace(control_plane: ControlPlane) -> str:
     return NAMESPACE
 
 
-def _node(plane: ControlPlane, name: str, address: str, *, held: bool) -> None:
+def node(plane: ControlPlane, name: str, address: str, *, held: bool) -> None:
     instance = {"name": "VI_1", "since": time.time() - 60, "vips": [address], "held": [address] if held else []}
     instance |= {"mac": "02:00:00:00:00:01", "alike": "same"}
     report = json.dumps({"jobs": {"vip": {"instances": [instance]}}})
@@ -49,11 +49,11 @@ def test_two_holders_are_flagged_on_both_nodes_and_so_is_the_end_of_it(
     mark = secrets.token_hex(3)
     first, second, address = f"first-{mark}", f"second-{mark}", f"10.9.{secrets.randbelow(256)}.1"
     for name in (first, second):
-        _node(control_plane, name, address, held=True)
+        node(control_plane, name, address, held=True)
     with CoordinatorProcess(control_plane, tmp_path, roles=["vip"]):
         for name in (first, second):
             eventually(lambda name=name: "VIPDuplicateHolder" in _reasons(control_plane, name), "it is flagged", 60.0)  # type: ignore[misc]
-        _node(control_plane, second, address, held=False)
+        node(control_plane, second, address, held=False)
         eventually(lambda: "VIPConflictGone" in _reasons(control_plane, first), "it is over", 60.0)
 
 
