@@ -22,7 +22,7 @@ lint: .venv/.dev
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(RUN)/deptry .
-	$(RUN)/mkdocs build --quiet
+	$(RUN)/mkdocs build
 
 site: .venv/.dev
 	$(RUN)/mkdocs build
