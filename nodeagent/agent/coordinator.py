@@ -37,11 +37,18 @@ def _egress(office: Office) -> Duty:
     return egress(office)
 
 
+def _encryption(office: Office) -> Duty:
+    from nodeagent.agent.encryption import encryption  # noqa: PLC0415 - what looks at certificates, by need
+
+    return encryption(office)
+
+
 ROLES: Final[Mapping[str, Role]] = {
     "pools": pools,
     "vip": referee,
     "certificates": certificates,
     "egress": _egress,
+    "encryption": _encryption,
 }
 
 _BURST: Final = 0.1  # seconds in which changes count as one

@@ -22,6 +22,14 @@ _FLAGS = (
     "egress.tls_key",
     "egress.tls_certificate",
     "egress.tls_authority",
+    "encryption.config",
+    "encryption.apiserver",
+    "encryption.interval",
+    "encryption.keep",
+    "root",
+    "state_dir",
+    "node_name",
+    "apply.lock_timeout",
     "metrics.address",
     "health.address",
     "log.level",
@@ -29,7 +37,7 @@ _FLAGS = (
 )
 
 
-_ROLES = ("pools", "vip", "certificates", "egress")
+_ROLES = ("pools", "vip", "certificates", "egress", "encryption")
 
 
 def register(commands: Commands) -> None:

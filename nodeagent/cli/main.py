@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         daemon,
         doctor,
         egress,
+        encryption,
         history,
         machineconfig,
         recover,
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     certs.register(commands)
     vip.register(commands)
     egress.register(commands)
+    encryption.register(commands)
     doctor.register(commands)
     supportbundle.register(commands)
     uninstall.register(commands)

@@ -43,16 +43,24 @@ class Connection:
     """One server, one identity, one pool; may be used by many threads, of which `width` make requests at a time.
 
     Paths are those of the API ("/api/v1/nodes/a"); `deadline` (seconds) bounds each wait for the server, and the answer
-    as a whole. All methods raise the errors of `nodeagent.kube.errors`.
+    as a whole. `server` is a URL instead of the one that the credentials name. All methods raise the errors of
+    `nodeagent.kube.errors`.
     """
 
-    def __init__(self, credentials: Credentials, user_agent: str, width: int = 4) -> None:
+    def __init__(self, credentials: Credentials, user_agent: str, width: int = 4, server: str = "") -> None:
         self._credentials = credentials
+        self._server = server
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": user_agent}
         self._turn = threading.BoundedSemaphore(width)
 
     def get(self, path: str, query: Query | None = None, deadline: float = DEADLINE) -> Any:
         return self._request("GET", path, None, query, deadline)
+
+    def text(self, path: str, deadline: float = DEADLINE) -> str:
+        """What a path answers that is no JSON, such as /metrics."""
+        end = time.monotonic() + deadline
+        body = _body(self._answer("GET", path, None, None, deadline), f"GET {path}", _BODY, end)
+        return body.decode(errors="replace")
 
     def create(self, path: str, body: Any, query: Query | None = None, deadline: float = DEADLINE) -> Any:
         return self._request("POST", path, body, query, deadline)
@@ -117,12 +125,13 @@ class Connection:
         said = status_of(_body(answer, request, _REFUSAL, time.monotonic() + deadline))
         raise refusal(request, answer.status, said, answer.headers.get("Retry-After"))
 
-    @staticmethod
-    def _send(session: Session, method: str, url: str, headers: Mapping[str, str], body: Any, deadline: float) -> Any:
+    def _send(
+        self, session: Session, method: str, url: str, headers: Mapping[str, str], body: Any, deadline: float
+    ) -> Any:
         with unreachable(f"{method} {url.partition('?')[0]}"):
             wrapped = session.transport.request(
                 method,
-                session.server + url,
+                (self._server or session.server) + url,
                 headers={**headers, **session.headers},
                 body=body,
                 _request_timeout=(min(_CONNECT, deadline), deadline),
@@ -130,9 +139,11 @@ class Connection:
         return wrapped.response
 
 
-def connect(kubeconfig: str, user_agent: str, width: int = 4, scratch: str | None = None) -> Connection:
+def connect(
+    kubeconfig: str, user_agent: str, width: int = 4, scratch: str | None = None, server: str = ""
+) -> Connection:
     """A connection by `kubeconfig` (path), or as the pod's service account where it is "". Nothing is sent yet."""
-    return Connection(Credentials(kubeconfig, width + _STREAMS, scratch), user_agent, width)
+    return Connection(Credentials(kubeconfig, width + _STREAMS, scratch), user_agent, width, server)
 
 
 def _text(value: str | int | bool) -> str:

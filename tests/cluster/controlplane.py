@@ -12,7 +12,7 @@ import re
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -63,8 +63,11 @@ class ControlPlane:
     `admin` is a client that may do everything (group system:masters).
     """
 
-    def __init__(self, directory: Path, binaries: Binaries, *, audited: bool = False) -> None:
+    def __init__(
+        self, directory: Path, binaries: Binaries, *, audited: bool = False, flags: Mapping[str, object] | None = None
+    ) -> None:
         self.directory = directory
+        self._flags = dict(flags or {})
         self._audit = directory / "audit.log" if audited else None
         self._binaries = binaries
         self._authority = Authority(directory)
@@ -223,7 +226,20 @@ class ControlPlane:
             policy = self.directory / "audit-policy.json"
             policy.write_text(json.dumps(_AUDIT_POLICY))
             flags |= {"audit-policy-file": policy, "audit-log-path": self._audit, "audit-log-mode": "blocking"}
-        return self._component("kube-apiserver", flags, lambda: _is_ok(self.admin, "/readyz"))
+        self._served_flags = flags
+        return self._component("kube-apiserver", flags | self._flags, lambda: _is_ok(self.admin, "/readyz"))
+
+    def another_apiserver(self, flags: Mapping[str, object]) -> tuple[Server, Client, int]:
+        """A second kube-apiserver over the same etcd, not started; a client of it that may do everything; its port."""
+        port = free_port()
+        pair = self._identity("admin", ["system:masters"])
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        context.load_cert_chain(pair.certificate, pair.key)
+        client = Client(f"https://{_LOOPBACK}:{port}", context)
+        given = {**self._served_flags, "secure-port": port, **flags}
+        command = [self._binaries.path("kube-apiserver"), *(f"--{flag}={value}" for flag, value in given.items())]
+        log = self.directory / f"kube-apiserver-{port}.log"
+        return Server("kube-apiserver", command, log, lambda: _is_ok(client, "/readyz")), client, port
 
     def _controller_manager(self, controllers: Sequence[str]) -> Server:
         port, serving = free_port(), self._served("kube-controller-manager")

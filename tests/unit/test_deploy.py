@@ -96,7 +96,9 @@ def test_each_privilege_is_documented_and_no_other() -> None:
     assert {name.removeprefix("CAP_") for name in (*VITAL, *USEFUL)} <= set(context["capabilities"]["add"])
 
 
-@pytest.mark.parametrize("file", ["daemonset.yaml", "coordinator.yaml", "approval/coordinator.yaml"])
+@pytest.mark.parametrize(
+    "file", ["daemonset.yaml", "coordinator.yaml", "approval/coordinator.yaml", "encryption/daemonset.yaml"]
+)
 def test_the_settings_in_the_manifests_exist(file: str) -> None:
     variables = {each["name"] for each in _container(file)["env"]}
     assert variables <= {field.variable for field in FIELDS.values()}
@@ -113,7 +115,7 @@ def test_the_kustomization_leaves_no_manifest_out() -> None:
     (component,) = _objects("alauda/kustomization.yaml")
     named = {*kustomization["resources"], *(f"alauda/{each}" for each in component["resources"])}
     there = {str(path.relative_to(_DEPLOY)) for path in _DEPLOY.rglob("*.yaml") if path.name != "kustomization.yaml"}
-    chosen = ("monitoring/", "approval/", "egress/", "chart/")  # are applied by choice
+    chosen = ("monitoring/", "approval/", "egress/", "encryption/", "chart/")  # are applied by choice
     assert named == {file for file in there if not file.startswith(chosen)}
 
 

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from nodeagent.agent import certrotator, egressrole, viprole
+from nodeagent.agent import certrotator, egressrole, encryption, viprole
 from nodeagent.certs import approvals
 from nodeagent.certs.series import COLUMNS
 from nodeagent.pools import series as pools
@@ -40,7 +40,15 @@ class Metrics:
         self.registry.counters("nodeagent_cert_renewals", "Renewals", "result", certrotator.RESULTS)
         Tables(
             self.registry,
-            {**COLUMNS, **pools.COLUMNS, **vip.COLUMNS, **viprole.COLUMNS, **egressrole.COLUMNS, **approvals.COLUMNS},
+            {
+                **COLUMNS,
+                **pools.COLUMNS,
+                **vip.COLUMNS,
+                **viprole.COLUMNS,
+                **egressrole.COLUMNS,
+                **approvals.COLUMNS,
+                **encryption.COLUMNS,
+            },
         )
         self.registry.counter(approvals.APPROVALS, "Requests approved")
         self.configuration = ConfigurationMetrics(
