@@ -9,6 +9,7 @@ The point of no return is not ours to cross: it is reported in the outcome, afte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -198,15 +199,21 @@ class Executor:
         """Finish what earlier runs left open: undo what was not committed, resume what was. Broken if that fails."""
         outcomes = []
         try:
-            for opened in self._journal.unfinished():
-                with opened:
-                    outcomes.append(self._recover_one(opened))
+            with ExitStack() as files:
+                for opened, records in self._left_open(files):
+                    outcomes.append(self._recover_one(opened, records))
         except OSError as error:
             raise Broken(f"the journal cannot be read: {_said(error)}; it is tried again at the next start") from error
         return tuple(outcomes)
 
-    def _recover_one(self, opened: Transaction) -> Outcome:
-        records = opened.records()
+    def _left_open(self, files: ExitStack) -> list[tuple[Transaction, tuple[Record, ...]]]:
+        """What earlier runs left open, newest first, and its records; Broken if a later version wrote any of it."""
+        found = [(files.enter_context(opened), opened.records()) for opened in self._journal.unfinished()]
+        for opened, records in found:
+            refuse_later(f"the journal {opened.name}", records[0].get("format") if records else None, _FORMAT)
+        return found
+
+    def _recover_one(self, opened: Transaction, records: Sequence[Record]) -> Outcome:
         if not records:  # not even the inverses were journalled: nothing was touched
             opened.remove()
             return Outcome(Result.UNDONE, why="interrupted before anything was changed")
@@ -216,7 +223,6 @@ class Executor:
                 f"the journal {opened.name} is damaged and does not tell how to take back what was interrupted; "
                 "compare the node with nodeagent verify, put it right, then remove that file from the state directory"
             )
-        refuse_later(f"the journal {opened.name}", begin.get("format"), _FORMAT)
         if "done" in seen:
             self._finish(opened, begin["inverses"])
             return Outcome(Result.RESUMED)

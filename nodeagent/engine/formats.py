@@ -13,7 +13,7 @@ FIRST = 1
 
 def refuse_later(what: str, found: object, known: int = FIRST) -> None:
     """Broken, with the way out, unless `found` (None: no number) is a format up to `known`; `what` names the file."""
-    if found is None or (isinstance(found, int) and FIRST <= found <= known):
+    if found is None or (type(found) is int and FIRST <= found <= known):  # True is no number
         return
     raise Broken(
         f"{what} has format {found}, and this version of the agent knows formats up to {known}: a later version wrote "

@@ -46,16 +46,17 @@ class Generation:
         return f"{json.dumps(head, separators=(',', ':'), sort_keys=True)}\n{self.rendered}\n".encode()
 
     @classmethod
-    def decode(cls, data: bytes) -> Generation:
-        """The generation of a history file; Broken if it is damaged."""
+    def decode(cls, data: bytes, name: str) -> Generation:
+        """The generation of the history file `name`; Broken if it is damaged or of a later version."""
         try:
-            head, rendered, _ = data.decode().split("\n")
+            head, _, rest = data.decode().partition("\n")
             document = json.loads(head)
-            refuse_later(f"generation {document['number']}", document.pop("format", None), FORMAT)
+            refuse_later(f"{DIRECTORY}/{name}", document.pop("format", None), FORMAT)
+            rendered, _ = rest.split("\n")
             provenance = {key: tuple(names) for key, names in document["provenance"].items()}
             changes = tuple(document["changes"])
             return cls(**(document | {"provenance": provenance, "changes": changes, "rendered": rendered}))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _damaged(error) from error
 
     def document(self) -> Any:

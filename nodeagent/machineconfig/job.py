@@ -118,7 +118,7 @@ class Job:
         return tuple(self._generation(name) for name in sorted(names))
 
     def _generation(self, name: str) -> Generation:
-        return Generation.decode(self.store.read(f"{history.DIRECTORY}/{name}") or b"")
+        return Generation.decode(self.store.read(f"{history.DIRECTORY}/{name}") or b"", name)
 
     def generation(self, number: int) -> Generation:
         """One kept generation; Rejected, naming those that are kept, if it is not there."""

@@ -15,7 +15,7 @@ GENERATION = Generation(7, "render-x", "apply", 1.5, "f", ("create file /x",), '
 
 
 def test_a_generation_survives_its_file() -> None:
-    assert Generation.decode(GENERATION.encode()) == GENERATION
+    assert Generation.decode(GENERATION.encode(), GENERATION.name) == GENERATION
     assert GENERATION.document() == {"kind": "x"}
 
 
@@ -27,7 +27,7 @@ def test_a_rendered_config_that_was_cut_off_is_broken_when_it_is_wanted() -> Non
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b"\xff", b"null", b"null\n{}\n", GENERATION.encode()[:-20]])
 def test_a_damaged_file_is_broken_and_says_what_to_do(damage: bytes) -> None:
     with pytest.raises(Broken, match="choose another one"):
-        Generation.decode(damage)
+        Generation.decode(damage, "00000001.json")
 
 
 def test_no_repr_holds_the_config() -> None:
