@@ -14,6 +14,7 @@ import pytest
 
 from tests.controlplane import binaries
 from tests.helm import binary as helm
+from tests.image import base as image_base
 from tests.ovn import packages
 
 
@@ -51,6 +52,7 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
     "kube-controller-manager": (_controller_manager, "unset KUBEBUILDER_ASSETS and run scripts/build-control-plane"),
     "helm": (helm.obtainable, "python -m tests.helm.binary builds it, or tells what is missing"),
     "prometheus": (_on_path("prometheus"), "install the package prometheus, which brings promtool too"),
+    "image-base": (image_base.obtainable, "run as root where debootstrap is, and apt knows a mirror of Debian"),
     "ovn": (packages.obtainable, "python -m tests.ovn.packages tells what is missing"),
     "systemd": (lambda: os.path.exists("/usr/lib/systemd/systemd"), "install the package systemd"),
 }
@@ -59,8 +61,8 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
 def require(*capabilities: str) -> None:
     """Skip the calling test unless the machine has all of `capabilities`; fail it instead in CI.
 
-    A name is one of root, fanotify, overlay, ovn, systemd, helm, control-plane, kube-controller-manager, or a command
-    that must be on the PATH.
+    A name is one of root, fanotify, overlay, ovn, systemd, helm, image-base, control-plane, kube-controller-manager,
+    or a command that must be on the PATH.
     """
     for name in capabilities:
         present, remedy = _CAPABILITIES.get(

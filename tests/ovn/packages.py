@@ -104,7 +104,7 @@ def _fetch(folder: Path) -> None:
         draft, archives = state / folder.name, state / "archives"
         for directory in (draft, archives, state / "lists/partial", state / "cache/archives/partial"):
             directory.mkdir(parents=True)
-        (state / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {_mirror()} {_SUITE} main\n")
+        (state / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror()} {_SUITE} main\n")
         apt = _apt(state)
         _run([*apt, "update"], _FETCH_SECONDS)
         _run([*apt, "download", *_PACKAGES], _FETCH_SECONDS, archives)
@@ -122,7 +122,7 @@ def _check() -> None:
         raise Unavailable(f"fetching OVN needs {', '.join(missing)}: use a machine of the Debian family")
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """The mirror of Debian that the machine uses."""
     said = _run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], _IDLE_SECONDS).split()
     mirrors = [each for each in said if each.rstrip("/").endswith("/debian")]
