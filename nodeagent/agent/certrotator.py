@@ -27,10 +27,11 @@ from nodeagent.certs.monitor import Look
 from nodeagent.certs.renewal import Wanted, is_reissued
 from nodeagent.certs.repair import Repair, Restart, called_for
 from nodeagent.certs.served import Answer
-from nodeagent.certs.turn import etcd_members, out_of_turn, postponed
+from nodeagent.certs.turn import etcd_members, etcd_peers, out_of_turn, postponed, too_few
 from nodeagent.engine.executor import Progress, Result
 from nodeagent.engine.formats import refuse_later
 from nodeagent.errors import NodeAgentError
+from nodeagent.observed.certificates import Endpoint
 
 _log = logging.getLogger("nodeagent")
 
@@ -106,9 +107,19 @@ class Rotator:
             self._free_at = time.monotonic() + settings.spacing
             return ""
         flags = self._inspector.survey().pods.flags("etcd") or {}
-        members = etcd_members(flags.get("initial-cluster", ""))
+        cluster = flags.get("initial-cluster", "")
         spacing = datetime.timedelta(seconds=settings.spacing)
-        return out_of_turn(look.now, left, look.inventory.node.name, members, spacing)
+        name = look.inventory.node.name
+        return out_of_turn(look.now, left, name, etcd_members(cluster), spacing) or self._too_few(cluster, name)
+
+    def _too_few(self, cluster: str, node: str) -> str:
+        """Why etcd could not do without this node; each other member is asked for no more than its certificate."""
+        from nodeagent.host.probe import TlsProbe  # noqa: PLC0415 - ssl, by need
+
+        probe = TlsProbe(self._place.settings.certs.probe_timeout)
+        others = [Endpoint(address, port) for name, address, port in etcd_peers(cluster) if name != node]
+        answering = 1 + sum(bool(probe.served(each).der) for each in others)
+        return too_few(len(etcd_members(cluster)), answering)
 
     def _renew(self, look: Look, due: _Due) -> None:
         settings = self._place.settings

@@ -7,11 +7,14 @@ to ask whose turn it is, nodes take turns by the clock, and only when little tim
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import ipaddress
+from collections.abc import Iterator, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from nodeagent.settings.windows import Window
 
+_PEER_PORT: Final = 2380
 URGENT: Final = datetime.timedelta(hours=72)  # left below which a node goes on without windows, or anybody to ask
 
 
@@ -42,7 +45,33 @@ def out_of_turn(
     return "" if order[slot] == node else f"it is the turn of {order[slot]} by the clock"
 
 
+def too_few(members: int, answering: int) -> str:
+    """Why etcd cannot lose a member now, "" if it can, or has but one: a majority has to be left without it."""
+    if members > 1 and answering - 1 < members // 2 + 1:
+        return f"etcd cannot lose a member now: {answering} of {members} answer"
+    return ""
+
+
 def etcd_members(initial_cluster: str) -> tuple[str, ...]:
     """Names in etcd's flag --initial-cluster: NAME=URL, separated by commas."""
-    names = (part.partition("=")[0].strip() for part in initial_cluster.split(","))
-    return tuple(name for name in names if name)
+    return tuple(name for name, _ in _named(initial_cluster))
+
+
+def etcd_peers(initial_cluster: str) -> tuple[tuple[str, str, int], ...]:
+    """The same with address and port of the peer URL, where that is numeric: nobody waits for a name service."""
+    found = ((name, urlsplit(url)) for name, url in _named(initial_cluster))
+    return tuple((name, str(url.hostname), url.port or _PEER_PORT) for name, url in found if _is_numeric(url.hostname))
+
+
+def _named(initial_cluster: str) -> Iterator[tuple[str, str]]:
+    for part in initial_cluster.split(","):
+        name, _, url = part.partition("=")
+        if name.strip():
+            yield name.strip(), url.strip()
+
+
+def _is_numeric(host: str | None) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host or ""))
+    except ValueError:
+        return False

@@ -195,6 +195,17 @@ def test_with_nobody_to_ask_it_waits_for_the_last_days(stages: Any) -> None:
     assert stages(2, Turn(None, "", "", "", "")).tend() == ""
 
 
+def test_with_nobody_to_ask_it_waits_while_etcd_cannot_lose_a_member(
+    stages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nodeagent.agent.certrotator.out_of_turn", lambda *_: "")  # it is this node's by the clock
+    stage = stages(2, Turn(None, "", "", "", ""))
+    peers = ",".join(f"cp{number}=https://127.0.0.1:{number}" for number in (1, 2, 3))  # where nobody listens
+    stage.node.manifest("etcd", f"--initial-cluster={peers}")
+    assert "etcd cannot lose a member now: 1 of 3 answer" in stage.tend()
+    assert stage.ends == NOW + 2 * DAY
+
+
 def test_a_clock_that_jumps_renews_nothing(stages: Any) -> None:
     stage = stages(100)
     assert stage.tend() == ""

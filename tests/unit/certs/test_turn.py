@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.certs.turn import URGENT, etcd_members, out_of_turn, postponed
+from nodeagent.certs.turn import URGENT, etcd_members, etcd_peers, out_of_turn, postponed, too_few
 from nodeagent.settings.kinds import SettingError
 from nodeagent.settings.windows import Windows
 
@@ -87,3 +87,19 @@ def test_of_all_members_one_has_its_turn_at_any_time(members: set[str], now: dat
 def test_members_stand_in_etcds_own_flag() -> None:
     assert etcd_members("b=https://192.0.2.2:2380, a=https://192.0.2.1:2380") == ("b", "a")
     assert etcd_members("") == ()
+
+
+@pytest.mark.parametrize(
+    ("members", "answering", "told"),
+    [(1, 1, ""), (2, 2, "2 of 2 answer"), (3, 3, ""), (3, 2, "2 of 3 answer"), (5, 4, ""), (5, 3, "3 of 5 answer")],
+)
+def test_etcd_has_to_be_able_to_lose_a_member(members: int, answering: int, told: str) -> None:
+    found = too_few(members, answering)
+    assert told in found
+    assert bool(found) is bool(told)
+
+
+def test_peers_are_asked_at_the_addresses_of_the_flag() -> None:
+    flag = "a=https://192.0.2.1:2380, b=https://[2001:db8::2],c=https://etcd.example:2380,=x,d"
+    assert etcd_peers(flag) == (("a", "192.0.2.1", 2380), ("b", "2001:db8::2", 2380))
+    assert etcd_members(flag) == ("a", "b", "c", "d")
