@@ -34,17 +34,16 @@ def served(certificate: bytes, key: bytes) -> str:
 def admitted(certificate: bytes, key: bytes, endpoint: Endpoint) -> str:
     """Why the server there does not let a client with this pair (PEM) in; "" if it does.
 
-    OSError if it cannot be asked. A server that knows nobody by that certificate says 401, or ends the handshake.
+    OSError if it cannot be asked. A server that knows nobody by that certificate says 401, or ends the connection: by
+    an alert, which is lost where what we still sent makes its kernel reset the connection.
     """
     context = unverified()
     _load(context, certificate, key)
     server = HealthServer(endpoint.address, endpoint.port, _ANSWER, context=context)
     try:
         status = server.status(_PATH)
-    except ssl.SSLError as error:
-        if "ALERT" in (error.reason or ""):
-            return f"{endpoint} does not accept it: {error.reason}"
-        raise
+    except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
+        return f"{endpoint} does not accept it: {getattr(error, 'reason', None) or 'the connection was closed'}"
     finally:
         server.close()
     return f"{endpoint} answers 401 to it" if status == _UNAUTHORIZED else ""
