@@ -119,18 +119,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def network(routers: int) -> Iterator[list[Router]]:
-    """`routers` of them at 10.77.0.1, .2, …, joined by a bridge."""
+def network(routers: int, lifetime: float = 600.0) -> Iterator[list[Router]]:
+    """`routers` of them at 10.77.0.1, .2, …, joined by a bridge, for `lifetime` seconds at the most."""
     with ExitStack() as stack:
-        bridge = stack.enter_context(_holder())
+        bridge = stack.enter_context(_holder(lifetime))
         _nsenter(bridge, "ip", "link", "add", "br0", "type", "bridge")
         _nsenter(bridge, "ip", "link", "set", "br0", "up")
-        yield [stack.enter_context(_router(number, bridge)) for number in range(1, routers + 1)]
+        yield [stack.enter_context(_router(number, bridge, lifetime)) for number in range(1, routers + 1)]
 
 
 @contextmanager
-def _router(number: int, bridge: subprocess.Popen[bytes]) -> Iterator[Router]:
-    with _holder() as holder:
+def _router(number: int, bridge: subprocess.Popen[bytes], lifetime: float) -> Iterator[Router]:
+    with _holder(lifetime) as holder:
         port = f"port{number}"
         router = Router(f"k{number}", f"10.77.0.{number}", holder, bridge, port)
         link = ["ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(holder.pid)]
@@ -163,9 +163,9 @@ def _nsenter(holder: subprocess.Popen[bytes], *command: str) -> None:
 
 
 @contextmanager
-def _holder() -> Iterator[subprocess.Popen[bytes]]:
+def _holder(lifetime: float) -> Iterator[subprocess.Popen[bytes]]:
     """A process that holds new network, mount and host name namespaces; it ends by itself, should nobody end it."""
-    process = subprocess.Popen(["unshare", "--net", "--mount", "--uts", "sleep", "600"])
+    process = subprocess.Popen(["unshare", "--net", "--mount", "--uts", "sleep", str(lifetime)])
     ours = os.readlink("/proc/self/ns/net")
     try:
         until(lambda: os.readlink(f"/proc/{process.pid}/ns/net") != ours, "the namespaces are there")

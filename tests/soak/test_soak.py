@@ -1,0 +1,31 @@
+"""A minute of the soak, and that its measure of growth tells growth from coming and going."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.soak.growth import Size, growths
+from tests.soak.soak import soak, text
+
+_SEED = 20261123
+
+
+def test_a_minute_of_all_jobs_under_faults_keeps_every_invariant(tmp_path: Path) -> None:
+    found = soak(tmp_path, 60.0, _SEED)
+    told = text(found, _SEED)
+    assert [each.unkept for each in found] == [[], []], told
+    for each in found:
+        assert set(each.course.took) == {fault.name for fault in each.faults}, told
+        assert each.course.growths, told
+
+
+def test_what_comes_and_goes_is_no_growth() -> None:
+    (growth,) = growths([{"a": Size(30 + number % 2, 10 + number % 3, 5)} for number in range(12)])
+    assert (growth.memory, growth.descriptors, growth.threads) == (0, 0, 0)
+
+
+def test_what_is_never_given_back_is_growth() -> None:
+    (growth,) = growths([{"a": Size(30 + number / 10, 10 + number, 5 + number // 4)} for number in range(12)])
+    assert growth.memory > 0
+    assert growth.descriptors == 5
+    assert growth.threads > 0
