@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +43,32 @@ def lint() -> str:
     return _helm("lint", "--strict", str(CHART))
 
 
+@dataclass(frozen=True)
+class Release:
+    """A release in a cluster, under the kubeconfig of an administrator."""
+
+    kubeconfig: Path
+    namespace: str = "nodeagent"
+
+    def __call__(self, command: str, *arguments: str) -> str:
+        """Helm's `command` on it."""
+        return _helm(
+            command, "nodeagent", *arguments, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"
+        )
+
+
 def _helm(*arguments: str) -> str:
-    done = subprocess.run(
-        [binary.ensured(), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    with tempfile.TemporaryDirectory() as own:  # nothing of the user's is read or written
+        homes = {f"HELM_{kind}_HOME": own for kind in ("CACHE", "CONFIG", "DATA")}
+        done = subprocess.run(
+            [binary.ensured(), *arguments],
+            env=os.environ | homes,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     if done.returncode:
         raise Refused(done.stderr)
     return done.stdout
