@@ -53,7 +53,7 @@ def fleet(base: Path) -> Iterator[Prometheus]:
             "coordinator": stack.enter_context(_coordinator(plane, _folder(base, "coordinator"), stack)),
         }
         server = stack.enter_context(prometheus(_folder(base, "prometheus"), targets))
-        scrapes = "min(count_over_time(up[5m])) > 12"
+        scrapes = "min(sum_over_time(up[5m])) > 6"
         eventually(lambda: bool(server.now(scrapes)), "there is something to draw", _PATIENCE)
         yield server
 

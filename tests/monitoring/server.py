@@ -53,9 +53,9 @@ def _series(labels: Mapping[str, str], points: list[tuple[float, str]]) -> Serie
 
 @contextmanager
 def prometheus(base: Path, targets: Mapping[str, str]) -> Iterator[Prometheus]:
-    """Prometheus that scrapes each second; `targets` are addresses by the instance that they are called."""
+    """Prometheus that scrapes every three seconds; `targets` are addresses by the instance that they are called."""
     jobs = [{"targets": [address], "labels": {"instance": name}} for name, address in targets.items()]
-    scrape = {"job_name": "nodeagent", "scrape_interval": "1s", "static_configs": jobs}
+    scrape = {"job_name": "nodeagent", "scrape_interval": "3s", "static_configs": jobs}
     (base / "prometheus.yml").write_text(json.dumps({"scrape_configs": [scrape]}))
     address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={base / 'prometheus.yml'}", f"--storage.tsdb.path={base / 'data'}"]

@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.capabilities import require
+from tests.cluster.controlplane import eventually
 from tests.monitoring.dashboards import Panel, panels
 from tests.monitoring.fleet import CAPABILITIES, fleet
 from tests.monitoring.picture import pictures
-from tests.monitoring.server import Prometheus
+from tests.monitoring.server import Prometheus, Series
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +27,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 def test_a_panel_shows_something(panel: Panel, server: Prometheus) -> None:
     assert panel.queries
     for expression, legend in panel.queries:
-        shown = server.now(expression)
-        assert shown, expression
-        for series in shown:
+        for series in _shown(server, expression):
             assert math.isfinite(series.points[-1][1]), (expression, series.labels)
             assert _legend_labels(legend) <= {label for label, text in series.labels.items() if text}, expression
+
+
+def _shown(server: Prometheus, expression: str) -> list[Series]:
+    """What there is to see, soon at least: a scrape may have failed."""
+    found: list[Series] = []
+
+    def is_shown() -> bool:
+        found[:] = server.now(expression)
+        return bool(found)
+
+    eventually(is_shown, f"there is something of {expression}", 60.0)
+    return found
 
 
 def _legend_labels(legend: str) -> set[str]:
@@ -51,13 +62,14 @@ def _legend_labels(legend: str) -> set[str]:
 def test_a_number_is_what_the_fleet_was_made_for(dashboard: str, title: str, value: int, server: Prometheus) -> None:
     (panel,) = [each for each in panels() if (each.dashboard, each.title) == (dashboard, title)]
     ((expression, _),) = panel.queries
-    (series,) = server.now(expression)
-    assert series.points[-1][1] == value
+    eventually(lambda: [each.points[-1][1] for each in server.now(expression)] == [value], f"{title}: {value}", 60.0)
 
 
 def test_each_dashboard_can_be_drawn(server: Prometheus) -> None:
-    drawn = pictures(server)
-    for panel in panels():
-        words = "".join(ElementTree.fromstring(drawn[panel.dashboard]).itertext())
-        assert panel.title in words
-        assert "no data" not in words
+    def is_whole() -> bool:
+        drawn = pictures(server)
+        words = {name: "".join(ElementTree.fromstring(text).itertext()) for name, text in drawn.items()}
+        assert all(panel.title in words[panel.dashboard] for panel in panels())
+        return not any("no data" in each for each in words.values())
+
+    eventually(is_whole, "no panel is empty", 60.0)
