@@ -90,7 +90,7 @@ def _decks(faults: Sequence[Fault], chance: random.Random, until: float, fewest:
 
 def _play(scene: Scene, deck: Sequence[Fault], chance: random.Random, course: Course) -> list[Mapping[str, Size]]:
     """Have the faults of a deck happen; how large the agents were at rest after each."""
-    sizes = []
+    sizes: list[Mapping[str, Size]] = []
     for fault in deck:
         began, before = time.monotonic(), _processes(scene)
         try:
