@@ -6,6 +6,7 @@ In CI (environment variable CI=true) a missing capability is a failure: nothing 
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
 import os
 import shutil
 from collections.abc import Callable
@@ -54,6 +55,7 @@ _CAPABILITIES: dict[str, tuple[Callable[[], bool], str]] = {
     "prometheus": (_on_path("prometheus"), "install the package prometheus, which brings promtool too"),
     "image-base": (image_base.obtainable, "run as root where debootstrap is, and apt knows a mirror of Debian"),
     "ovn": (packages.obtainable, "python -m tests.ovn.packages tells what is missing"),
+    "libnftables": (lambda: bool(ctypes.util.find_library("nftables")), "install the package libnftables1"),
     "systemd": (lambda: os.path.exists("/usr/lib/systemd/systemd"), "install the package systemd"),
 }
 

@@ -15,11 +15,13 @@ from nodeagent.agent.announcer import NoEvents
 from nodeagent.agent.certwatch import certificates
 from nodeagent.agent.chronicle import Chronicle
 from nodeagent.agent.configuration import by_sources, configuration
+from nodeagent.agent.gateways import gateways
 from nodeagent.agent.jobs import Context, Job, Loop
 from nodeagent.agent.process import end, ending_on_crash, served
 from nodeagent.agent.vip import vip
 from nodeagent.agent.workplace import Workplace, opened
 from nodeagent.certs.monitor import NAME as CERTS
+from nodeagent.egress.keeper import NAME as EGRESS
 from nodeagent.engine.handover import Handover
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.controller import NAME
@@ -76,7 +78,12 @@ def _jobs(
         else:
             context = Context(place, chronicle, chronicle, NoEvents(), registry, handover, None)
             declared = by_sources(sources, place.settings.pool)
-        jobs: Mapping[str, Job] = {NAME: partial(configuration, declared=declared), CERTS: certificates, VIP: vip}
+        jobs: Mapping[str, Job] = {
+            NAME: partial(configuration, declared=declared),
+            CERTS: certificates,
+            VIP: vip,
+            EGRESS: gateways,
+        }
         loops: list[Loop] = []
         for name, job in jobs.items():
             chronicle.expect_job(name)

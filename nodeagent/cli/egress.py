@@ -10,6 +10,7 @@ from importlib import import_module
 from nodeagent.cli.machineconfig import Commands
 from nodeagent.settings.egress import EgressSettings
 from nodeagent.settings.flags import add_flags
+from nodeagent.settings.gateways import GatewaySettings
 
 
 def register(commands: Commands) -> None:
@@ -23,6 +24,10 @@ def register(commands: Commands) -> None:
     shown.add_argument("gateway", metavar="NAMESPACE/NAME", help="the gateway")
     for command in (plan, difference):
         command.add_argument("gateway", metavar="NAMESPACE/NAME", nargs="?", help="one gateway instead of all")
+    node = inner.add_parser("node", help="show what the gateways of this node lack in kernel and switch; 3 if anything")
+    node.add_argument("-o", "--output", choices=("human", "json"), default="human", help="form of the output")
+    add_flags(node, *(f"gateways.{field.name}" for field in fields(GatewaySettings)))
+    node.set_defaults(run=_by_need("node_command"))
     for command, run in (
         (listed, "list_command"),
         (shown, "show_command"),

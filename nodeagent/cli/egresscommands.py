@@ -12,6 +12,7 @@ from nodeagent.cli.codes import OK, PENDING
 from nodeagent.cli.machineconfig import settings_of
 from nodeagent.egress.findings import Finding, orphans
 from nodeagent.egress.inventory import inventory
+from nodeagent.egress.keeper import Parts
 from nodeagent.egress.rows import KUBE_OVN
 from nodeagent.egress.sight import Sight, sights
 from nodeagent.errors import Problem, Rejected
@@ -90,6 +91,24 @@ def _documents(paths: Iterable[str]) -> Iterator[Mapping[str, Any]]:
             if not isinstance(document, dict):
                 raise Rejected([Problem(path, f"document {index + 1}", "is not an object")])
             yield from document.get("items") or (document,)
+
+
+def node_command(arguments: argparse.Namespace) -> int:
+    """What this node's gateways lack; 3 if anything, or if a part cannot be used."""
+    from nodeagent.agent.gateways import parts, planes  # noqa: PLC0415 - netlink, by this command alone
+    from nodeagent.egress.keeper import lacking  # noqa: PLC0415
+
+    settings = settings_of(arguments)
+    found = parts(settings.gateways.parts) if settings.gateways.parts else Parts()
+    missing = lacking(found, *planes(settings))
+    described = [each.describe() for each in missing.changes]
+    if arguments.output == "json":
+        owners = [part.owner for part in found.parts]
+        show.emit({"gateways": owners, "changes": described, "problems": list(found.problems)})
+    else:
+        lines = [*found.problems, *described]
+        print("\n".join(lines) or f"{show.counted(len(found.parts), 'gateway')} in place")
+    return PENDING if described or found.problems else OK
 
 
 def _chosen(found: tuple[Sight, ...], key: str | None) -> tuple[Sight, ...]:

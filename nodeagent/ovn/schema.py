@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-import ovs.jsonrpc
-import ovs.poller
-import ovs.stream
 from ovs.db import idl
 
 from nodeagent.errors import Broken, Transient
+from nodeagent.ovn.rpc import ask
 
 DATABASE: Final = "OVN_Northbound"
 FOLLOWED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -60,40 +58,8 @@ def _asked(remotes: str, until: float) -> Mapping[str, Any]:
 
 
 def _schema(remote: str, until: float) -> Mapping[str, Any]:
-    milliseconds = max(1, int((until - time.monotonic()) * 1000))
-    error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(remote), milliseconds)
-    if error:
-        raise OSError(error, "cannot be connected to")
-    connection = ovs.jsonrpc.Connection(stream)
-    try:
-        request = ovs.jsonrpc.Message.create_request("get_schema", [DATABASE])
-        connection.send(request)
-        for reply in _replies(connection, until):
-            if reply.id == request.id:
-                return _result(reply)
-    finally:
-        connection.close()
-    raise OSError(errno.ETIMEDOUT, "does not answer in time")
-
-
-def _result(reply: ovs.jsonrpc.Message) -> Mapping[str, Any]:
+    reply = ask(remote, "get_schema", [DATABASE], until)
     if reply.error is not None:
         raise OSError(errno.EPROTO, f"serves no database {DATABASE}")
     schema: Mapping[str, Any] = reply.result
     return schema
-
-
-def _replies(connection: ovs.jsonrpc.Connection, until: float) -> Iterator[ovs.jsonrpc.Message]:
-    while time.monotonic() < until:
-        connection.run()
-        error, message = connection.recv()
-        if message:
-            yield message
-        elif error != errno.EAGAIN:
-            raise OSError(errno.ECONNRESET, "ends the connection")
-        else:
-            poller = ovs.poller.Poller()
-            connection.wait(poller)
-            connection.recv_wait(poller)
-            poller.timer_wait(max(1, int((until - time.monotonic()) * 1000)))
-            poller.block()

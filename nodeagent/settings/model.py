@@ -16,6 +16,7 @@ from typing import Any
 from nodeagent.settings.addresses import Address, Listen
 from nodeagent.settings.egress import EgressSettings
 from nodeagent.settings.encryption import EncryptionSettings
+from nodeagent.settings.gateways import GatewaySettings
 from nodeagent.settings.globs import Globs
 from nodeagent.settings.kinds import ABSOLUTE_PATH, HostPath, Kind, Switch, matching, one_of
 from nodeagent.settings.quantities import Count, Duration, Size
@@ -309,6 +310,7 @@ class Settings:
     certs: CertsSettings = CertsSettings()
     vip: VipSettings = VipSettings()  # noqa: RUF009 - it is frozen
     egress: EgressSettings = EgressSettings()  # noqa: RUF009 - likewise
+    gateways: GatewaySettings = GatewaySettings()  # noqa: RUF009 - likewise
     encryption: EncryptionSettings = EncryptionSettings()  # noqa: RUF009 - likewise
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 

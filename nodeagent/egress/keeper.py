@@ -1,0 +1,103 @@
+"""Keeps the gateways of this node as their parts say: looks, plans, carries out, and says what came of it.
+
+Invariant: what is as it should be is not touched, so a start of the agent costs no packet; of a gateway that cannot be
+brought about no other has to suffer. What no part wants any more is taken away, but nothing while any part cannot be
+read: it might be the one that wants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from nodeagent.changes.kernel import KernelChange, Make
+from nodeagent.egress.dataplane import dataplane, difference
+from nodeagent.egress.part import GatewayPart
+from nodeagent.engine.report import Report, Reporter, State
+from nodeagent.errors import NodeAgentError
+from nodeagent.observed.kernel import Fact, Port
+
+NAME: Final = "egress"
+_NAMED: Final = 3  # problems in the reason
+
+
+class DataPlane(Protocol):
+    """A part of the node that gateways are made of: the kernel, or the ports of its switch."""
+
+    def observe(self, wanted: Collection[Fact]) -> frozenset[Fact]: ...
+
+    def carry_out(self, change: KernelChange) -> None: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts that this node carries, and what is wrong with those that cannot be read."""
+
+    parts: tuple[GatewayPart, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What has to be changed, and for which gateways, by namespace of the kernel."""
+
+    changes: tuple[KernelChange, ...]
+    owners: dict[str, str]
+
+
+def lacking(found: Parts, kernel: DataPlane, switch: DataPlane) -> Missing:
+    """What the node lacks, in order; what nobody wants is among it only where every part could be read."""
+    wanted = frozenset[Fact]().union(*(dataplane(part) for part in found.parts))
+    changes = difference(wanted, kernel.observe(wanted) | switch.observe(wanted))
+    owners = {part.namespace: part.owner for part in found.parts}
+    if found.problems:
+        changes = tuple(each for each in changes if isinstance(each, Make) or each.fact.namespace in owners)
+    return Missing(changes, owners)
+
+
+@dataclass
+class Keeper:
+    """The gateways of one node. `kernel` and `switch` are told apart by the facts that they know."""
+
+    parts: Callable[[], Parts]
+    kernel: DataPlane
+    switch: DataPlane
+    reporter: Reporter
+    interval: float
+
+    def tick(self) -> float:
+        """Bring all gateways about and report; returns the seconds until the next look."""
+        found = self.parts()
+        missing = lacking(found, self.kernel, self.switch)
+        problems = [*found.problems, *self._carry_out(missing)]
+        self.reporter.publish(_report(found, problems))
+        return self.interval
+
+    def _carry_out(self, missing: Missing) -> Iterable[str]:
+        """Make the changes; what went wrong. After a failure nothing more is done for that gateway."""
+        failed: dict[str, str] = {}
+        for change in missing.changes:
+            namespace = change.fact.namespace
+            if namespace in failed:
+                continue
+            try:
+                self._of(change).carry_out(change)
+            except NodeAgentError as error:
+                failed[namespace] = f"gateway {missing.owners.get(namespace, namespace)}: {error}"
+        return failed.values()
+
+    def _of(self, change: KernelChange) -> DataPlane:
+        return self.switch if isinstance(change.fact, Port) else self.kernel
+
+
+def _report(found: Parts, problems: Sequence[str]) -> Report:
+    gateways = sorted(part.owner for part in found.parts)
+    detail: dict[str, Any] = {"enabled": True, "gateways": gateways, "problems": list(problems)}
+    summary = {"gateways": len(gateways), "problems": len(problems)}
+    if problems:
+        more = f" (and {len(problems) - _NAMED} more)" if len(problems) > _NAMED else ""
+        reason = "; ".join(problems[:_NAMED]) + more
+        return Report(NAME, State.DEGRADED, reason, "GatewayNotInPlace", detail, summary)
+    rest = f"{len(gateways)} gateways are in place" if gateways else "this node carries no gateway"
+    return Report(NAME, State.DONE, "", "GatewaysInPlace" if gateways else "NoGateways", detail, summary, rest=rest)
