@@ -28,7 +28,7 @@ from tests.fabric.agents import UNBOUND, agents_config, daemon
 from tests.fabric.agents import eventually as said
 from tests.fabric.agents import state as vip_state
 from tests.fabric.network import NOBODY, Router, network
-from tests.monitoring.server import Prometheus, prometheus
+from tests.monitoring.server import Prometheus, prometheus, scraping
 from tests.monitoring.troubled import scraped, troubled_agent
 from tests.ovn import packages
 from tests.ovn.central import Database, database, nbctl, running
@@ -52,7 +52,7 @@ def fleet(base: Path) -> Iterator[Prometheus]:
             "worker1": stack.enter_context(troubled_agent(_folder(base, "worker1"))),
             "coordinator": stack.enter_context(_coordinator(plane, _folder(base, "coordinator"), stack)),
         }
-        server = stack.enter_context(prometheus(_folder(base, "prometheus"), targets))
+        server = stack.enter_context(prometheus(_folder(base, "prometheus"), scraping(targets)))
         scrapes = "min(sum_over_time(up[5m])) > 6"
         eventually(lambda: bool(server.now(scrapes)), "there is something to draw", _PATIENCE)
         yield server

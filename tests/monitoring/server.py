@@ -39,24 +39,36 @@ class Prometheus:
         asked = {"query": expression, "start": str(begin), "end": str(end), "step": str(step)}
         return [_series(each["metric"], each["values"]) for each in self._ask("query_range", **asked)]
 
+    def targets(self) -> dict[str, dict[str, str]]:
+        """The labels of what it scrapes, by address."""
+        return {each["scrapeUrl"]: each["labels"] for each in self._get("targets", state="active")["activeTargets"]}
+
     def _ask(self, what: str, **parameters: str) -> list[dict[str, Any]]:
         """The results; raises urllib.error.HTTPError for an expression that Prometheus does not take."""
+        results: list[dict[str, Any]] = self._get(what, **parameters)["result"]
+        return results
+
+    def _get(self, what: str, **parameters: str) -> dict[str, Any]:
         url = f"http://{self.address}/api/v1/{what}?{urlencode(parameters)}"
         with urllib.request.urlopen(url, timeout=_SECONDS) as answer:
-            results: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-            return results
+            data: dict[str, Any] = json.load(answer)["data"]
+            return data
 
 
 def _series(labels: Mapping[str, str], points: list[tuple[float, str]]) -> Series:
     return Series(labels, tuple((at, float(value)) for at, value in points))
 
 
-@contextmanager
-def prometheus(base: Path, targets: Mapping[str, str]) -> Iterator[Prometheus]:
-    """Prometheus that scrapes every three seconds; `targets` are addresses by the instance that they are called."""
+def scraping(targets: Mapping[str, str]) -> dict[str, Any]:
+    """A configuration that scrapes `targets` every three seconds: addresses by the instance that they are called."""
     jobs = [{"targets": [address], "labels": {"instance": name}} for name, address in targets.items()]
-    scrape = {"job_name": "nodeagent", "scrape_interval": "3s", "static_configs": jobs}
-    (base / "prometheus.yml").write_text(json.dumps({"scrape_configs": [scrape]}))
+    return {"scrape_configs": [{"job_name": "nodeagent", "scrape_interval": "3s", "static_configs": jobs}]}
+
+
+@contextmanager
+def prometheus(base: Path, configuration: Mapping[str, Any]) -> Iterator[Prometheus]:
+    """Prometheus with that configuration and its data in `base`."""
+    (base / "prometheus.yml").write_text(json.dumps(configuration))
     address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={base / 'prometheus.yml'}", f"--storage.tsdb.path={base / 'data'}"]
     command += [f"--web.listen-address={address}", "--log.level=warn"]
