@@ -23,6 +23,7 @@ _EVERYTHING = {
     "agent": {"settings": {"drift.sweep_interval": 30, "log.level": "debug", "fetch.max_bytes": 123456789}},
     "approval": {"enabled": True},
     "egress": {"enabled": True, "northbound": "tcp:192.0.2.1:6641"},
+    "encryption": {"enabled": True},
     "monitoring": {"dashboards": True},
 }
 _OFF = {"agent": {"enabled": False}, "coordinator": {"enabled": False}}
@@ -69,6 +70,13 @@ def test_the_verifier_is_that_of_its_kustomization_and_the_remotes(tmp_path: Pat
     remotes = objects.pop(("ConfigMap", "nodeagent", "nodeagent-egress"))
     assert remotes["data"] == {"northbound": "tcp:192.0.2.1:6641"}
     assert objects == _by_name(manifests("egress"))
+
+
+def test_encryption_is_that_of_its_kustomization(tmp_path: Path) -> None:
+    """The agent's own custom resources come along with its own."""
+    values = _OFF | {"crds": {"keep": False}, "encryption": {"enabled": True}}
+    objects = [each for each in rendered(values, scratch=tmp_path) if "machineconf" not in each["metadata"]["name"]]
+    assert _by_name(objects) == _by_name(manifests("encryption"))
 
 
 def test_alaudas_namespace_is_that_of_its_component(tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ them. Nothing of them is written here a second time.
 {{- toYaml $env -}}
 {{- end }}
 
+{{/* The custom resource of .file, which Helm leaves where it is told to. */}}
+{{- define "nodeagent.definition" -}}
+{{- $definition := .root.Files.Get .file | fromYaml -}}
+{{- if .root.Values.crds.keep -}}
+{{- $annotations := $definition.metadata.annotations | default dict -}}
+{{- $_ := set $definition.metadata "annotations" (merge (dict "helm.sh/resource-policy" "keep") $annotations) -}}
+{{- end -}}
+{{- toYaml $definition -}}
+{{- end }}
+
 {{/* The objects of .file but for the identities in .off: no account, and no binding that names no other. */}}
 {{- define "nodeagent.granted" -}}
 {{- range regexSplit "(?m)^---$" (include "nodeagent.text" .) -1 }}
