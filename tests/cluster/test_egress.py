@@ -73,10 +73,10 @@ def _create(plane: ControlPlane, each: dict[str, Any]) -> None:
         plane.admin.apply(account)
         each = {**each, "spec": {"containers": [{"name": "main", "image": "none"}]}}
     version = "kubeovn.io/v1" if each["kind"] in _KINDS else "v1"
-    eventually(lambda: _applied(plane, {**each, "apiVersion": version}), f"there is {each['kind']}", 30.0)
+    eventually(lambda: applied(plane, {**each, "apiVersion": version}), f"there is {each['kind']}", 30.0)
 
 
-def _applied(plane: ControlPlane, each: dict[str, Any]) -> bool:
+def applied(plane: ControlPlane, each: dict[str, Any]) -> bool:
     """False while the server has still to learn of the kind."""
     try:
         plane.admin.apply(each)

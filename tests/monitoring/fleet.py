@@ -19,9 +19,10 @@ from typing import Any
 
 from tests.cluster.controlplane import ControlPlane, eventually
 from tests.cluster.coordinators import NAMESPACE, CoordinatorProcess
+from tests.cluster.manifests import manifests
 from tests.cluster.process import Server, free_port
 from tests.cluster.test_approval import Worker
-from tests.cluster.test_egress import furnish
+from tests.cluster.test_egress import applied, furnish
 from tests.cluster.test_vip import node
 from tests.controlplane import binaries
 from tests.fabric.agents import UNBOUND, agents_config, daemon
@@ -35,7 +36,7 @@ from tests.ovn.central import Database, database, nbctl, running
 from tests.ovn.test_commands import Cluster
 
 CAPABILITIES = ("root", "prometheus", "control-plane", "ovn", "keepalived", "ip", "nsenter", "setpriv", "curl")
-_ROLES = ("pools", "vip", "egress", "certificates")
+_ROLES = ("pools", "vip", "egress", "certificates", "encryption")
 _METRICS = "127.0.0.1:9469"
 _PATIENCE = 120.0
 
@@ -146,10 +147,28 @@ def _coordinator(plane: ControlPlane, base: Path, stack: ExitStack) -> Iterator[
     worker.register()
     worker.asks(sans=(*worker.sans, "DNS:kube.example"))
     address = f"127.0.0.1:{free_port()}"
-    flags = {"metrics-address": address, "egress-northbound": northbound.remote}
+    flags = {"metrics-address": address, "egress-northbound": northbound.remote, **_encryption(plane, base)}
     with CoordinatorProcess(plane, base, flags=flags, roles=_ROLES) as process:
         _until_it_tells(address, process)
         yield address
+
+
+def _encryption(plane: ControlPlane, base: Path) -> dict[str, str]:
+    """Have ConfigMaps encrypted at rest; the flags of who does it, on a node of its own."""
+    (definition,) = (each for each in manifests("encryption") if each["kind"] == "CustomResourceDefinition")
+    plane.admin.apply(definition)
+    wanted = {
+        "apiVersion": "cluster.alauda.io/v1alpha1",
+        "kind": "EtcdEncryptionConfig",
+        "metadata": {"name": "default"},
+        "spec": {"type": "aesgcm", "rotationInterval": "168h", "resources": ["configmaps"]},
+    }
+    eventually(lambda: applied(plane, wanted), "it is asked for", 30.0)
+    root, kind = _folder(base, "root"), {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration"}
+    plain = {"resources": ["configmaps"], "providers": [{"identity": {}}]}
+    (root / "encryption.json").write_text(json.dumps({**kind, "resources": [plain]}))
+    where = {"encryption-config": "/encryption.json", "encryption-apiserver": f"127.0.0.1:{plane.port}"}
+    return {"root": str(root), "encryption-interval": "1", **where}
 
 
 def _damage(northbound: Database, base: Path) -> None:
@@ -159,7 +178,7 @@ def _damage(northbound: Database, base: Path) -> None:
 
 
 def _until_it_tells(address: str, process: CoordinatorProcess) -> None:
-    names = ("pool_nodes", "vip_conflicts", "egress_findings", "serving_request_age_seconds")
+    names = ("pool_nodes", "vip_conflicts", "egress_findings", "serving_request_age_seconds", "encryption_phase")
     asked = [f"nodeagent_{name}{{" for name in names]
     try:
         eventually(lambda: all(each in scraped(address) for each in asked), "it leads in all roles", _PATIENCE)
