@@ -14,7 +14,7 @@ unit: .venv/.dev
 
 .PHONY: system
 system: .venv/.dev
-	$(RUN)/pytest tests/crash tests/node tests/cluster tests/ovn tests/fabric tests/kubeadm tests/monitoring tests/packages tests/image
+	$(RUN)/pytest tests/crash tests/node tests/cluster tests/ovn tests/fabric tests/soak tests/kubeadm tests/monitoring tests/packages tests/image
 
 lint: .venv/.dev
 	$(RUN)/ruff check .

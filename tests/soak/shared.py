@@ -5,6 +5,7 @@ Invariant: at rest the first has the VIP, and it alone; while agents come and go
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -38,7 +39,8 @@ class Shared:
 
     def __init__(self, routers: list[Router], answers: list[Callable[[int], None]], stack: ExitStack) -> None:
         self.counts = Counter[str]()
-        self._first, self._second = self._members = routers
+        *self._members, self._client = routers
+        self._first, self._second = self._members
         self._answers = answers
         self._stack = stack
         self._agents: dict[str, tuple[subprocess.Popen[bytes], ExitStack]] = {}
@@ -66,11 +68,12 @@ class Shared:
         return {f"{self.name} {name}": Path(f"/proc/{process.pid}") for name, (process, _) in self._agents.items()}
 
     def rest(self) -> None:
-        """The first has the VIP, the second has not, and both agents say that all is well."""
+        """The first has the VIP, the second has not, both agents say that all is well, and the client knows it."""
         first, second = self._members
         for router, wanted in ((first, "MASTER"), (second, "BACKUP")):
             self._eventually(router, lambda r=router, w=wanted: state(r) == w and not codes(r), f"it is {wanted}")  # type: ignore[misc]
         self._eventually(first, lambda: first.holds() and not second.holds(), "the first alone has the VIP")
+        self._eventually(first, lambda: self._neighbour() in ("", first.mac), "the client knows that")
 
     # -- faults -------------------------------------------------------------------------------------------------------
 
@@ -117,6 +120,11 @@ class Shared:
 
     # -- the pair -----------------------------------------------------------------------------------------------------
 
+    def _neighbour(self) -> str:
+        """To whose address the client sends what is for the VIP; "" where it would ask first."""
+        found = json.loads(self._client.run("ip", "-j", "neigh", "show", VIP, "dev", "eth0"))
+        return next((str(each["lladdr"]) for each in found if "lladdr" in each), "")
+
     def _moved(self) -> None:
         first, second = self._members
         self._eventually(second, lambda: second.holds() and not first.holds(), "the VIP has moved")
@@ -142,13 +150,24 @@ class Shared:
         names = ["", *(name for _, name in self._acts)]
         return Counter(names[bisect_right(times, began)] for began, _ in load.failures)
 
+    def _story(self, load: Load, name: str) -> str:
+        """Each request that was lost after the fault `name`: how long after it, what had been before, and why."""
+        times = [when for when, _ in self._acts]
+        told = []
+        for began, why in load.failures:
+            last = bisect_right(times, began) - 1
+            if last >= 0 and self._acts[last][1] == name:
+                before = self._acts[last - 1][1] if last else "nothing"
+                told.append(f"{began - times[last]:.2f} s after it (before it: {before}): {why}")
+        return "; ".join(told)
+
     def unkept(self, load: Load) -> list[str]:
         """What the client has seen and should not have."""
         lost = self.lost(load)
         hand_overs = sum(name == _HANDED_OVER for _, name in self._acts)
         allowed = {"": 0, _AGENT_KILLED: 0, _BACKUP_KILLED: 0, _HANDED_OVER: 2 * hand_overs}
         return [
-            f"{name or 'before the first fault'}: {lost[name]} requests were lost, and {most} may be"
+            f"{name or 'at first'}: {lost[name]} requests lost, allowed are {most}: {self._story(load, name)}"
             for name, most in allowed.items()
             if lost[name] > most
         ]
@@ -157,11 +176,11 @@ class Shared:
 @contextmanager
 def shared(lifetime: float) -> Iterator[tuple[Shared, Load]]:
     """The pair, and what the client counts; that is known once the block has ended, as the pair is gone by then."""
-    with network(3, lifetime) as (*members, client), ExitStack() as stack:
-        answers = [stack.enter_context(api_server(each)) for each in members]
-        scene = Shared(members, answers, stack)
+    with network(3, lifetime) as routers, ExitStack() as stack:
+        answers = [stack.enter_context(api_server(each)) for each in routers[:2]]
+        scene = Shared(routers, answers, stack)
         scene.rest()
-        with load(client, VIP, _PORT, _INTERVAL) as counted:
+        with load(routers[2], VIP, _PORT, _INTERVAL) as counted:
             yield scene, counted
 
 
