@@ -1,7 +1,8 @@
 """The coordinator's role `egress`: verifies the rows of each egress gateway, and tells where they are not as asked for.
 
-Invariant: it writes nothing into the northbound database; Kube-OVN's controller owns the rows. What is wrong is told
-once, when it has stood for a while: that controller makes its rows one by one, and what is half done is not wrong.
+Invariant: in the mode `observe` it writes nothing into the northbound database; Kube-OVN's controller owns the rows. In
+the others it programs the gateways that are ours. What is wrong is told once, when it has stood for a while: that
+controller makes its rows one by one, and what is half done is not wrong.
 """
 
 from __future__ import annotations
@@ -9,27 +10,42 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from nodeagent.agent.egressprogram import Programmer
 from nodeagent.agent.northbound import link
 from nodeagent.agent.roles import Duty, Office
 from nodeagent.egress.findings import Code, Finding, orphans
-from nodeagent.egress.gateway import THEIRS, Gateway
-from nodeagent.egress.inventory import PATHS, Inventory, readable
+from nodeagent.egress.gateway import OURS, THEIRS
+from nodeagent.egress.inventory import (
+    BESIDE,
+    FINALIZER,
+    PATHS,
+    PROGRAM_PATHS,
+    STATUS,
+    Inventory,
+    devices,
+    gathered,
+    kinds,
+    readable,
+)
 from nodeagent.egress.rows import KUBE_OVN
 from nodeagent.egress.sight import Sight, sights
-from nodeagent.egress.site import Node, Pod, Site, Subnet, Vpc
+from nodeagent.egress.site import Attachment, Ip, Node, Pod, Site, Subnet, Vpc
 from nodeagent.kube.collection import Collection
+from nodeagent.kube.connection import Connection
 from nodeagent.kube.events import announcement
+from nodeagent.kube.gateways import GatewayApi
 from nodeagent.kube.reflector import Scope
 from nodeagent.observed.northbound import Northbound
 from nodeagent.telemetry.metrics.tables import Row, Tables
 
 _log = logging.getLogger(__name__)
 
+_PATHS: Final = {**PATHS, **PROGRAM_PATHS}
 GRACE: Final = 10.0  # seconds that something is wrong before it is told
 _BUSY: Final = 2.0  # seconds between two rounds while something has just become wrong
 _IDLE: Final = 60.0
@@ -44,16 +60,20 @@ Told = tuple[str, str, str]  # kind, reason and message of an Event
 
 
 class Verifier:
-    """Compares all gateways with their rows. `tell` writes an Event on a gateway, which has its key."""
+    """Compares all gateways with their rows. `tell` writes an Event on a gateway, by its kind and key.
+
+    `program` writes what is ours, and returns the seconds to the next round; None where nothing is.
+    """
 
     def __init__(
         self,
         inventory: Callable[[], Inventory],
         view: Callable[[], AbstractContextManager[Northbound]],
-        tell: Callable[[str, Told], None],
+        tell: Callable[[str, str, Told], None],
         show: Callable[[Mapping[str, list[Row]]], None],
         leading: Callable[[], bool],
         clock: Callable[[], float],
+        program: Callable[[Inventory, Sequence[Sight]], float] | None = None,
     ) -> None:
         """`clock` has monotonic seconds."""
         self._inventory = inventory
@@ -62,6 +82,8 @@ class Verifier:
         self._show = show
         self._leading = leading
         self._clock = clock
+        self._program = program
+        self._kinds: Mapping[str, str] = {}
         self._since: dict[Finding, float] = {}
         self._open: frozenset[Finding] = frozenset()
 
@@ -75,7 +97,9 @@ class Verifier:
             told = sights(found, seen)
             lost = orphans(frozenset(each.key for each in told), KUBE_OVN, seen)
         self._show(_rows(told))
-        return self._announce({*lost, *(_wrong(told))})
+        self._kinds = {each.key: each.read.kind for each in told}
+        pause = self._announce({*lost, *(_wrong(told))})
+        return min(pause, self._program(found, told)) if self._program else pause
 
     def _announce(self, found: set[Finding]) -> float:
         """Tell what has been wrong for a while, and what is so no more."""
@@ -84,11 +108,15 @@ class Verifier:
         settled = frozenset(each for each, since in self._since.items() if now - since >= GRACE)
         for each in sorted(settled - self._open):
             _log.warning("egress gateway", extra={"gateway": each.gateway, "reason": f"{each.code}: {each.message}"})
-            self._tell(each.gateway, ("Warning", str(each.code), each.message))
+            self._tell(self._kind(each), each.gateway, ("Warning", str(each.code), each.message))
         for each in sorted(self._open - found):
-            self._tell(each.gateway, ("Normal", "EgressGatewayMended", f"no longer: {each.message}"))
+            self._tell(self._kind(each), each.gateway, ("Normal", "EgressGatewayMended", f"no longer: {each.message}"))
         self._open = settled
         return _BUSY if settled != found else _IDLE
+
+    def _kind(self, found: Finding) -> str:
+        """Of the object that it is about; rows without an object were Kube-OVN's."""
+        return self._kinds.get(found.gateway, THEIRS)
 
 
 def _wrong(told: Iterable[Sight]) -> Iterable[Finding]:
@@ -117,35 +145,40 @@ def _rows(told: Iterable[Sight]) -> Mapping[str, list[Row]]:
 
 
 class Followed:
-    """What gateways depend on, from memory; `wake` is called when something has changed."""
+    """What gateways depend on, from memory. `programmed` are the kinds that we program."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, programmed: frozenset[str]) -> None:
         chance = random.Random()  # noqa: S311 - jitter, no secret
 
         def collection(kind: str, project: Callable[[dict[str, Any]], Any]) -> Collection[Any]:
-            return Collection(office.connection, Scope(PATHS[kind]), project, office.changed, chance)
+            return Collection(office.connection, Scope(_PATHS[kind]), project, office.changed, chance)
 
-        self._gateways = collection(THEIRS, lambda each: readable({**each, "kind": THEIRS}))
+        self._programmed = programmed
+        self._theirs = collection(THEIRS, lambda each: readable({**each, "kind": THEIRS}))
         self._vpcs = collection("Vpc", Vpc.of)
         self._subnets = collection("Subnet", Subnet.of)
         self._namespaces = collection("Namespace", lambda each: each["metadata"].get("labels") or {})
         self._pods = collection("Pod", Pod.of)
         self._nodes = collection("Node", Node.of)
-        self.follows = (self._gateways, self._vpcs, self._subnets, self._namespaces, self._pods, self._nodes)
+        self._ours = collection(OURS, lambda each: readable({**each, "kind": OURS}))
+        self._ips = collection("IP", Ip.of)
+        self._attachments = collection("NetworkAttachmentDefinition", Attachment.of)
+        self.follows = (
+            *(self._theirs, self._vpcs, self._subnets, self._namespaces, self._pods, self._nodes),
+            *((self._ours, self._ips, self._attachments) if programmed else ()),
+        )
 
     def inventory(self) -> Inventory:
-        read = tuple(self._gateways.snapshot().values())
-        return Inventory(
-            gateways={found.key: found for found in read if isinstance(found, Gateway)},
-            refused=dict(each for each in read if not isinstance(each, Gateway)),
-            site=Site(
-                vpcs=_by_name(self._vpcs),
-                subnets=_by_name(self._subnets),
-                namespaces=_by_name(self._namespaces),
-                pods=tuple(self._pods.snapshot().values()),
-                nodes=_by_name(self._nodes),
-            ),
+        site = Site(
+            vpcs=_by_name(self._vpcs),
+            subnets=_by_name(self._subnets),
+            namespaces=_by_name(self._namespaces),
+            pods=tuple(self._pods.snapshot().values()),
+            nodes=_by_name(self._nodes),
+            devices=devices(self._attachments.snapshot().values()),
+            ips=_by_name(self._ips),
         )
+        return gathered((*self._theirs.snapshot().values(), *self._ours.snapshot().values()), site, self._programmed)
 
 
 def _by_name(collection: Collection[Any]) -> dict[str, Any]:
@@ -154,12 +187,26 @@ def _by_name(collection: Collection[Any]) -> dict[str, Any]:
 
 def egress(office: Office) -> Duty:
     """The role of the egress gateways. Rejected if no northbound database is set."""
-    followed, tables = Followed(office), Tables(office.registry, COLUMNS)
+    programmed = kinds(office.settings.egress.mode)
+    followed, tables = Followed(office, programmed), Tables(office.registry, COLUMNS)
     northbound = link(office.settings, office.settings.egress.northbound, office.changed)
 
-    def tell(key: str, told: Told) -> None:
+    def tell(kind: str, key: str, told: Told) -> None:
         namespace, _, name = key.partition("/")
-        announcement(office.connection, THEIRS, name, told, datetime.now(UTC), namespace=namespace)
+        announcement(office.connection, kind, name, told, datetime.now(UTC), namespace=namespace)
 
-    verifier = Verifier(followed.inventory, northbound.view, tell, tables.show, office.leading, time.monotonic)
+    programmer = Programmer(_api(office.connection), northbound, time.monotonic, lambda: datetime.now(UTC))
+    verifier = Verifier(
+        followed.inventory,
+        northbound.view,
+        tell,
+        tables.show,
+        office.leading,
+        time.monotonic,
+        programmer.work if programmed else None,
+    )
     return Duty((*followed.follows, northbound), verifier.tick)
+
+
+def _api(connection: Connection) -> GatewayApi:
+    return GatewayApi(connection, _PATHS, FINALIZER, (STATUS, BESIDE))

@@ -144,7 +144,7 @@ def _rows(settings: Settings) -> Iterator[Leaving]:
     from nodeagent.egress.difference import difference  # noqa: PLC0415
     from nodeagent.egress.rows import NODEAGENT  # noqa: PLC0415
 
-    with northbound.opened(settings, settings.egress.northbound) as link, link.view() as seen:
+    with northbound.opened(settings, settings.egress.northbound, ports=True) as link, link.view() as seen:
         for owner in sorted(seen.owners()):
             if edits := difference(owner, NODEAGENT, (), seen).edits:
                 yield DeleteRows(owner, tuple(edit.describe() for edit in edits))
@@ -219,7 +219,7 @@ class _Effects:
         from nodeagent.egress.difference import difference  # noqa: PLC0415
         from nodeagent.egress.rows import NODEAGENT  # noqa: PLC0415
 
-        with northbound.opened(self._settings, self._settings.egress.northbound) as link:
+        with northbound.opened(self._settings, self._settings.egress.northbound, ports=True) as link:
             with link.view() as seen:
                 gone = difference(owner, NODEAGENT, (), seen)
             if gone:

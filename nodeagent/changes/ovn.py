@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nodeagent.observed.northbound import Row
+from nodeagent.observed.northbound import ROUTER, SWITCH, Row
 
 _WORTH: Final = ("priority", "match", "action", "nexthops", "addresses", "dst_ip", "min_rx", "min_tx", "detect_mult")
+
+
+_KINDS: Final = {ROUTER: "router", SWITCH: "switch"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class New:
 
 @dataclass(frozen=True)
 class Insert:
-    """Make a row. `label` names it inside the transaction, and `holder` is the router whose policy it becomes."""
+    """Make a row. `label` names it inside the transaction, and `holder` is the router or switch that has it then."""
 
     table: str
     label: str
@@ -32,7 +35,7 @@ class Insert:
     holder: Row | None = None
 
     def describe(self) -> str:
-        where = f" on router {self.holder.name}" if self.holder else ""
+        where = f" on {_KINDS[self.holder.table]} {self.holder.name}" if self.holder else ""
         return f"insert {self.table} {self.label}{where}{_said(self.columns)}"
 
 
@@ -50,13 +53,13 @@ class Update:
 
 @dataclass(frozen=True)
 class Delete:
-    """Remove `row`, and from `holder`, the router, if it is a policy."""
+    """Remove `row`, also from `holder`, the router or switch that has it."""
 
     row: Row
     holder: Row | None = None
 
     def describe(self) -> str:
-        where = f" from router {self.holder.name}" if self.holder else ""
+        where = f" from {_KINDS[self.holder.table]} {self.holder.name}" if self.holder else ""
         return f"delete {self.row.table} {titled(self.row)}{where}"
 
 

@@ -18,6 +18,7 @@ _FLAGS = (
     "coordinator.agent_grace",
     "coordinator.approve_serving",
     "coordinator.serving_longest",
+    "egress.mode",
     "egress.northbound",
     "egress.tls_key",
     "egress.tls_certificate",

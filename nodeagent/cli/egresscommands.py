@@ -11,7 +11,7 @@ from nodeagent.cli import show
 from nodeagent.cli.codes import OK, PENDING
 from nodeagent.cli.machineconfig import settings_of
 from nodeagent.egress.findings import Finding, orphans
-from nodeagent.egress.inventory import inventory
+from nodeagent.egress.inventory import inventory, kinds
 from nodeagent.egress.keeper import Parts
 from nodeagent.egress.rows import KUBE_OVN
 from nodeagent.egress.sight import Sight, sights
@@ -75,7 +75,7 @@ def _seen(arguments: argparse.Namespace) -> Seen:
     """All gateways beside their rows, the rows by gateway, and rows of gateways that do not exist."""
     settings = settings_of(arguments)
     documents = _documents(arguments.objects) if arguments.objects else objects(settings)
-    found = inventory(documents)
+    found = inventory(documents, kinds(settings.egress.mode))
     with opened(settings, arguments.nb or settings.egress.northbound) as link, link.view() as seen:
         told = sights(found, seen)
         known = frozenset(each.key for each in told)

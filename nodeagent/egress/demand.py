@@ -6,7 +6,7 @@ asked for it, all at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,7 +29,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class Demand:
-    """`ports` are names of logical switch ports, `sources` networks by family, `groups` port groups by node."""
+    """What a gateway asks of `router`.
+
+    `switch` is where instances are attached, `ports` are names of logical switch ports, `sources` networks by family,
+    `groups` port groups by node.
+    """
 
     gateway: Gateway
     router: str
@@ -39,6 +43,7 @@ class Demand:
     sources: Mapping[int, frozenset[str]] = field(default_factory=dict)
     instances: tuple[Instance, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
+    switch: str = ""
 
     def nexthops(self, version: int) -> Mapping[str, str]:
         """The address inside of each node's gateway; nodes without one of this family are left out."""
@@ -59,6 +64,7 @@ def demand(gateway: Gateway, site: Site, instances: tuple[Instance, ...]) -> Dem
     return Demand(
         gateway=gateway,
         router=vpc.router,
+        switch=inside(gateway, vpc),
         bfd_port=vpc.bfd_port if gateway.bfd else "",
         bfd_families=frozenset(map(family, vpc.bfd_ips)) if gateway.bfd else frozenset(),
         ports=frozenset(pod.port for pod in site.pods if _selected(gateway, pod, vpc, site.namespaces)),
@@ -68,19 +74,25 @@ def demand(gateway: Gateway, site: Site, instances: tuple[Instance, ...]) -> Dem
     )
 
 
+def inside(gateway: Gateway, vpc: Vpc) -> str:
+    """The subnet, and logical switch, that its instances have their inner addresses in; "" where there is none."""
+    return gateway.internal_subnet or vpc.default_subnet
+
+
 def reported(gateway: Gateway) -> tuple[Instance, ...]:
     """The instances that the status tells of, as the controller that runs them has written it."""
     status = gateway.status
     nodes = (status.get("workload") or {}).get("nodes") or ()
-    inside, outside = status.get("internalIPs") or (), status.get("externalIPs") or ()
+    inner, outer = status.get("internalIPs") or (), status.get("externalIPs") or ()
     return tuple(
-        Instance(node, _split(inside, index), _split(outside, index))
+        Instance(node, split(inner, index), split(outer, index))
         for index, node in enumerate(nodes)
-        if index < len(inside)
+        if index < len(inner)
     )
 
 
-def _split(entries: tuple[str, ...], index: int) -> tuple[str, ...]:
+def split(entries: Sequence[str], index: int) -> tuple[str, ...]:
+    """The addresses, of one family or both, of the entry at `index`; none where there is no such entry."""
     entry = entries[index] if index < len(entries) else ""
     return tuple(part.strip() for part in entry.split(",") if part.strip())
 
@@ -123,15 +135,15 @@ def _problems(gateway: Gateway, site: Site) -> Iterator[Said]:
 
 
 def _of_vpc(gateway: Gateway, vpc: Vpc, site: Site) -> Iterator[Said]:
-    inside = gateway.internal_subnet or vpc.default_subnet
-    if not inside:
+    name = inside(gateway, vpc)
+    if not name:
         advice = "name a subnet of the Vpc, or give the Vpc a default"
         yield "$.spec.internalSubnet", f"is missing, and Vpc {vpc.name} has no default subnet", advice
         return
-    yield from _of_subnet("internal", inside, gateway.internal_ips, site)
-    subnet = site.subnets.get(inside)
+    yield from _of_subnet("internal", name, gateway.internal_ips, site)
+    subnet = site.subnets.get(name)
     if subnet and subnet.vpc and subnet.vpc != vpc.name:
-        yield "$.spec.internalSubnet", f"Subnet {inside} belongs to Vpc {subnet.vpc}", f"name a subnet of {vpc.name}"
+        yield "$.spec.internalSubnet", f"Subnet {name} belongs to Vpc {subnet.vpc}", f"name a subnet of {vpc.name}"
     if gateway.bfd:
         yield from _of_bfd(vpc, subnet)
 

@@ -11,11 +11,23 @@ from typing import Any, Final
 
 from nodeagent.changes.ovn import Delete, Edit, Insert, New, Transaction, Update, titled
 from nodeagent.errors import Problem
-from nodeagent.observed.northbound import ADDRESS_SET, BFD, FAMILY, GROUP, POLICY, VENDOR, Northbound, Row, endpoints
+from nodeagent.observed.northbound import (
+    ADDRESS_SET,
+    BFD,
+    FAMILY,
+    GROUP,
+    HELD,
+    POLICY,
+    PORT,
+    VENDOR,
+    Northbound,
+    Row,
+    endpoints,
+)
 
 Key = tuple[Any, ...]
 
-TABLES: Final = (BFD, ADDRESS_SET, GROUP, POLICY)  # in the order in which rows are made
+TABLES: Final = (PORT, BFD, ADDRESS_SET, GROUP, POLICY)  # in the order in which rows are made
 
 
 def difference(owner: str, vendor: str, wanted: Sequence[Insert], seen: Northbound) -> Transaction:
@@ -27,7 +39,7 @@ def difference(owner: str, vendor: str, wanted: Sequence[Insert], seen: Northbou
     matched = {id(each) for each, _ in pairs}
     edits: list[Edit] = [_resolved(each, labels) for each in wanted if id(each) not in matched]
     edits += _updates(pairs, labels)
-    edits += [Delete(row, seen.router_of(row.uuid)) for row in mine if row.uuid not in kept]
+    edits += [Delete(row, seen.holder_of(row.uuid)) for row in mine if row.uuid not in kept]
     return Transaction(owner, tuple(sorted(edits, key=_order)))
 
 
@@ -58,7 +70,7 @@ def _paired(wanted: Sequence[Insert], mine: Sequence[Row], seen: Northbound) -> 
         standing: dict[Key, list[Row]] = {}
         for row in mine:
             if row.uuid not in met:
-                standing.setdefault(key(row.table, row.columns, seen.router_of(row.uuid)), []).append(row)
+                standing.setdefault(key(row.table, row.columns, seen.holder_of(row.uuid)), []).append(row)
         pairs += [
             (each, found.pop(0))
             for each in wanted
@@ -71,6 +83,8 @@ def _name(table: str, columns: Mapping[str, Any], holder: Row | None) -> Key:
     """What tells rows of a table apart."""
     if table == POLICY:
         return table, holder and holder.uuid, columns["priority"], columns["match"]
+    if table in HELD:
+        return table, holder and holder.uuid, columns["name"]
     return table, endpoints(columns) if table == BFD else columns["name"]
 
 

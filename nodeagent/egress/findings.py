@@ -41,6 +41,9 @@ class Code(StrEnum):
     REFUSED = "GatewayRefused"
 
 
+SESSIONS: Final = frozenset({Code.SESSION_DOWN, Code.ALL_DOWN, Code.STALE_UP})  # what no edit of a row mends
+
+
 @dataclass(frozen=True, order=True)
 class Finding:
     gateway: str

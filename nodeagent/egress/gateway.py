@@ -61,7 +61,6 @@ class Gateway:
     name: str
     vpc: str
     external_subnet: str
-    generation: int = 0
     internal_subnet: str = ""
     replicas: int = 1
     internal_ips: tuple[str, ...] = ()
@@ -100,7 +99,6 @@ def gateway(document: Mapping[str, Any]) -> Gateway:
         kind=kind,
         namespace=namespace,
         name=name,
-        generation=metadata.get("generation", 0),
         vpc=spec.text("vpc") or CLUSTER_VPC,
         external_subnet=spec.text("externalSubnet", required=True),
         internal_subnet=spec.text("internalSubnet"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from nodeagent.changes.ovn import Insert, New
+from nodeagent.egress.attachment import mac, port
 from nodeagent.egress.demand import FAMILIES, Demand
 from nodeagent.observed.northbound import (
     ADDRESS_SET,
@@ -21,6 +22,7 @@ from nodeagent.observed.northbound import (
     POLICY,
     PORT,
     ROUTER,
+    SWITCH,
     VENDOR,
     Northbound,
 )
@@ -46,6 +48,7 @@ def rows(
     `drop` has the families whose traffic is dropped while no gateway is up, where BFD tells.
     """
     return (
+        *(_ports(asked, seen) if vendor == NODEAGENT else ()),
         *_sessions(asked, vendor),
         *_sets(asked, vendor, seen),
         *_policies(asked, vendor, seen, withdrawn, drop),
@@ -55,6 +58,19 @@ def rows(
 def identity(asked: Demand, vendor: str, version: int) -> dict[str, str]:
     """The external_ids by which a row is known."""
     return {VENDOR: vendor, OWNER: asked.gateway.key, FAMILY: str(version)}
+
+
+def _ports(asked: Demand, seen: Northbound) -> Iterator[Insert]:
+    """Ports of the instances; Kube-OVN makes those of its own with the pods that carry them."""
+    switch = seen.named(SWITCH, asked.switch)
+    for each in sorted(asked.instances, key=lambda instance: instance.node):
+        name = port(asked.gateway.key, each.node)
+        columns = {
+            "name": name,
+            "addresses": frozenset({" ".join((mac(name), *each.internal))}),
+            "external_ids": {VENDOR: NODEAGENT, OWNER: asked.gateway.key},
+        }
+        yield Insert(PORT, name, columns, switch)
 
 
 def _sessions(asked: Demand, vendor: str) -> Iterator[Insert]:

@@ -1,6 +1,6 @@
 """A gateway beside its rows: what it asks for, what is missing, what is wrong. Pure.
 
-Invariant: every gateway has a sight; one that asks for what cannot be has problems and no plan, so that its rows are
+Invariant: every object has a sight; one that asks for what cannot be has problems and no plan, so that its rows are
 left as they are.
 """
 
@@ -11,28 +11,38 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from nodeagent.changes.ovn import Transaction
-from nodeagent.egress.demand import Instance, demand, reported
+from nodeagent.egress import assignment, placement
+from nodeagent.egress.allocation import addressed
+from nodeagent.egress.demand import FAMILIES, Demand, Instance, demand, reported
 from nodeagent.egress.difference import difference, foreign
 from nodeagent.egress.findings import Finding, findings, sessions
 from nodeagent.egress.gateway import Gateway
-from nodeagent.egress.inventory import Inventory
-from nodeagent.egress.rows import KUBE_OVN, rows
-from nodeagent.egress.site import Site
+from nodeagent.egress.inventory import Inventory, Read
+from nodeagent.egress.rows import DROP, KUBE_OVN, NODEAGENT, rows
+from nodeagent.egress.site import Site, family
 from nodeagent.errors import Problem, Rejected
-from nodeagent.observed.northbound import Northbound
+from nodeagent.observed.northbound import FAMILY, POLICY, ROUTER, ROUTER_PORT, SWITCH, Northbound
 
 
 @dataclass(frozen=True)
 class Sight:
-    """`plan` would make the rows what they should be; `sessions` has the state of each by nexthop."""
+    """`plan` would make the rows what they should be; `sessions` has the state of each by nexthop.
+
+    `problems` are told with their fields, and `asked` is None where there are any that leave nothing to ask for.
+    """
 
     key: str
-    gateway: Gateway | None = None
+    read: Read
     problems: tuple[Problem, ...] = ()
     instances: tuple[Instance, ...] = ()
+    asked: Demand | None = None
     plan: Transaction = field(default_factory=lambda: Transaction(""))
     findings: tuple[Finding, ...] = ()
     sessions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def gateway(self) -> Gateway | None:
+        return self.read.gateway
 
     @property
     def up(self) -> int:
@@ -47,47 +57,123 @@ class Sight:
         gateway = self.gateway
         return {
             "gateway": self.key,
-            "kind": gateway.kind if gateway else "",
+            "kind": self.read.kind,
             "vpc": gateway.vpc if gateway else "",
             "instances": [vars(each) for each in self.instances],
             "sessions": dict(self.sessions),
+            "withdrawn": sorted(standing(self.read)),
             "problems": [vars(each) for each in self.problems],
             "findings": [each.facts() for each in self.findings],
         }
 
 
 def sights(found: Inventory, seen: Northbound) -> tuple[Sight, ...]:
-    """All gateways as Kube-OVN's controller programs them, sorted."""
+    """All objects, sorted: those of Kube-OVN as its controller programs them, those that we program as we do."""
     shared = _shared(found)
-    told = [sight(each, found.site, seen, shared.get(key, ())) for key, each in found.gateways.items()]
-    told += [Sight(key, problems=problems) for key, problems in found.refused.items()]
-    return tuple(sorted(told, key=lambda each: each.key))
+    told = [_sight(each, found, seen, shared.get(key, ())) for key, each in found.objects.items()]
+    told += [_clash(each) for each in found.clashing]
+    return tuple(sorted(told, key=lambda each: (each.key, each.read.kind)))
 
 
-def sight(gateway: Gateway, site: Site, seen: Northbound, problems: tuple[Problem, ...] = ()) -> Sight:
-    """One gateway that Kube-OVN's controller programs; `problems` are those that it has with others."""
+def standing(read: Read) -> frozenset[str]:
+    """The nexthops that are withdrawn, by what the object's status says."""
+    entries = read.status.get("sessions") or ()
+    return frozenset(each["nexthop"] for each in entries if each.get("withdrawn"))
+
+
+def planned(asked: Demand, seen: Northbound, withdrawn: frozenset[str]) -> Transaction:
+    """The edits of a gateway that we program."""
+    wanted = rows(asked, NODEAGENT, seen, withdrawn, _guarded(asked, seen))
+    return difference(asked.gateway.key, NODEAGENT, wanted, seen)
+
+
+def _clash(read: Read) -> Sight:
+    advice = "give it another name: rows are known by it"
+    return Sight(read.key, read, (Problem(f"{read.kind} {read.key}", "$.metadata.name", "is taken", advice),))
+
+
+def _sight(read: Read, found: Inventory, seen: Northbound, shared: tuple[Problem, ...]) -> Sight:
+    """One object; `shared` are the problems that it has with others."""
+    gateway = read.gateway
+    if gateway is None:
+        return Sight(read.key, read, read.problems)
+    if read.kind in found.programmed:
+        return _ours(read, addressed(gateway, found.site), found.site, seen, shared)
     instances = reported(gateway)
     try:
-        asked = demand(gateway, site, instances)
+        asked = demand(gateway, found.site, instances)
     except Rejected as error:
-        return Sight(gateway.key, gateway, (*error.problems, *problems), instances)
+        return Sight(read.key, read, (*error.problems, *shared), instances)
     wanted = rows(asked, KUBE_OVN, seen)
-    plan = difference(gateway.key, KUBE_OVN, wanted, seen)
+    plan = difference(read.key, KUBE_OVN, wanted, seen)
     return Sight(
-        key=gateway.key,
-        gateway=gateway,
-        problems=(*problems, *foreign(gateway.key, KUBE_OVN, wanted, seen)),
+        key=read.key,
+        read=read,
+        problems=(*shared, *foreign(read.key, KUBE_OVN, wanted, seen)),
         instances=instances,
+        asked=asked,
         plan=plan,
         findings=findings(asked, plan, seen),
         sessions=sessions(asked, seen),
     )
 
 
+def _ours(read: Read, gateway: Gateway, site: Site, seen: Northbound, shared: tuple[Problem, ...]) -> Sight:
+    """A gateway that we program, with the nexthops withdrawn that its status says are."""
+    problems = (*shared, *placement.problems(gateway))
+    instances = () if problems else placement.placement(gateway, site.nodes)
+    try:
+        asked = demand(gateway, site, instances)
+    except Rejected as error:
+        return Sight(read.key, read, (*error.problems, *problems), instances)
+    problems += (*assignment.problems(asked, site), *_unfounded(asked, seen))
+    withdrawn = standing(read)
+    problems += foreign(read.key, NODEAGENT, rows(asked, NODEAGENT, seen, withdrawn), seen)
+    if problems:
+        return Sight(read.key, read, problems, instances, sessions=sessions(asked, seen))
+    plan = planned(asked, seen, withdrawn)
+    local = {key: state for node in site.nodes.values() for key, state in node.sessions.items()}
+    told = findings(asked, plan, seen, local)
+    return Sight(read.key, read, (), instances, asked, plan, told, sessions(asked, seen))
+
+
+def _unfounded(asked: Demand, seen: Northbound) -> Iterator[Problem]:
+    """What the rows would hang from, and is not in the database."""
+    watched = any(map(asked.watched, FAMILIES))
+    for path, table, name in (
+        ("vpc", ROUTER, asked.router),
+        ("internalSubnet", SWITCH, asked.switch),
+        *([("bfd.enabled", ROUTER_PORT, asked.bfd_port)] if watched else []),
+    ):
+        if seen.named(table, name) is None:
+            found, advice = f"there is no {table} {name} in the northbound database", "wait for Kube-OVN, or make it"
+            yield Problem(asked.gateway.title, f"$.spec.{path}", found, advice)
+
+
+def _guarded(asked: Demand, seen: Northbound) -> frozenset[int]:
+    """The versions of IP whose traffic may be dropped while no gateway is up: a session was up once.
+
+    Before, the drop would cut traffic that no gateway can take yet.
+    """
+    up = {family(address) for address, state in sessions(asked, seen).items() if state == "up"}
+    dropped = {
+        row.said(FAMILY)
+        for row in seen.owned(asked.gateway.key)
+        if row.table == POLICY and row.columns["priority"] == DROP and _on(asked.router, row.uuid, seen)
+    }
+    return frozenset(version for version in FAMILIES if version in up or str(version) in dropped)
+
+
+def _on(router: str, policy: str, seen: Northbound) -> bool:
+    holder = seen.holder_of(policy)
+    return holder is not None and holder.name == router
+
+
 def _shared(found: Inventory) -> Mapping[str, tuple[Problem, ...]]:
     """Addresses that two gateways want, told at both of them."""
     wanted: dict[tuple[str, str], list[tuple[Gateway, str]]] = {}
-    for each in found.gateways.values():
+    gateways = (each.gateway for each in found.objects.values() if each.gateway)
+    for each in gateways:
         for place, path in _wanted(each):
             wanted.setdefault(place, []).append((each, path))
     problems: dict[str, list[Problem]] = {}

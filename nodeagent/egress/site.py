@@ -5,16 +5,20 @@ Invariant: each view is made of one object and holds no more of it than a gatewa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
+
+from nodeagent.observed.nodes import EGRESS_DRAIN, EGRESS_SESSIONS
 
 Object = Mapping[str, Any]
 
 _ROUTER: Final = "ovn.kubernetes.io/logical_router"
 _ALLOCATED: Final = "ovn.kubernetes.io/allocated"
 _PORT: Final = "ovn.kubernetes.io/port_name"
+GATEWAY: Final = "nodeagent.io/egress-gateway"  # on an IP object: the gateway, as namespace/name, that it is for
 _OVER: Final = ("Succeeded", "Failed")
 
 
@@ -50,6 +54,7 @@ class Subnet:
     gateways: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     provider: str = ""
+    mtu: int = 0
 
     @classmethod
     def of(cls, document: Object) -> Subnet:
@@ -61,6 +66,7 @@ class Subnet:
             gateways=_parts(spec.get("gateway")),
             excluded=tuple(spec.get("excludeIps") or ()),
             provider=spec.get("provider") or "",
+            mtu=spec.get("mtu") or 0,
         )
 
     def holds(self, address: str) -> bool:
@@ -103,37 +109,97 @@ class Pod:
 
 @dataclass(frozen=True)
 class Node:
-    """A node that a gateway may be placed on; `group` is the port group of the pods that it runs."""
+    """A node that a gateway may be placed on; `group` is the port group of the pods that it runs.
+
+    `drain` is a word where its gateways shall take no new traffic. `sessions` has the state of its own end of
+    each BFD session, by the gateway's address inside.
+    """
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, Any], ...] = ()
     ready: bool = True
     group: str = ""
+    drain: str = ""
+    sessions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, document: Object) -> Node:
         metadata, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
         conditions = {each["type"]: each["status"] for each in status.get("conditions") or ()}
-        port = (metadata.get("annotations") or {}).get(_PORT, "")
+        said = metadata.get("annotations") or {}
         return cls(
             name=metadata["name"],
             labels=metadata.get("labels") or {},
             taints=tuple(spec.get("taints") or ()),
             ready=conditions.get("Ready") == "True",
-            group=port.replace("-", "."),
+            group=said.get(_PORT, "").replace("-", "."),
+            drain=said.get(EGRESS_DRAIN, ""),
+            sessions=_sessions(said.get(EGRESS_SESSIONS, "")),
+        )
+
+
+def _sessions(text: str) -> Mapping[str, str]:
+    """What a node publishes of its sessions; {} where that cannot be read."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class Ip:
+    """An address that Kube-OVN has allocated, or is to allocate: then there is none yet. `owner` says who asked us."""
+
+    name: str
+    subnet: str
+    addresses: tuple[str, ...] = ()
+    owner: str = ""
+
+    @classmethod
+    def of(cls, document: Object) -> Ip:
+        metadata, spec = document["metadata"], document.get("spec") or {}
+        given = (spec.get("v4IpAddress"), spec.get("v6IpAddress"))
+        return cls(
+            name=metadata["name"],
+            subnet=spec.get("subnet") or "",
+            addresses=tuple(each for each in given if each),
+            owner=(metadata.get("annotations") or {}).get(GATEWAY, ""),
         )
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """How pods, and gateways, come to a network outside: as Multus has it (k8s.cni.cncf.io/v1)."""
+
+    provider: str
+    device: str = ""
+
+    @classmethod
+    def of(cls, document: Object) -> Attachment:
+        """The device of a macvlan; "" where the configuration names none, or is of another sort."""
+        metadata = document["metadata"]
+        try:
+            found = json.loads((document.get("spec") or {}).get("config") or "{}")
+            plugins = found.get("plugins") or (found,)
+            devices = [str(each["master"]) for each in plugins if each.get("type") == "macvlan" and each.get("master")]
+        except (ValueError, AttributeError, TypeError):
+            devices = []
+        return cls(f"{metadata['name']}.{metadata.get('namespace', 'default')}", devices[0] if devices else "")
+
+
+@dataclass(frozen=True)
 class Site:
-    """Everything by name; namespaces by their labels."""
+    """Everything by name; namespaces by their labels, devices by the provider of a subnet."""
 
     vpcs: Mapping[str, Vpc] = field(default_factory=dict)
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pods: tuple[Pod, ...] = ()
     nodes: Mapping[str, Node] = field(default_factory=dict)
+    devices: Mapping[str, str] = field(default_factory=dict)
+    ips: Mapping[str, Ip] = field(default_factory=dict)
 
 
 def family(address: str) -> int:

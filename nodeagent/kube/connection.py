@@ -23,7 +23,7 @@ from nodeagent.kube.stream import Stream
 
 DEADLINE: Final = 30.0  # seconds for a request unless the caller says otherwise
 _CONNECT: Final = 10.0  # seconds to reach the server
-_STREAMS: Final = 4  # connections kept open besides, as watches leave them when they end
+_STREAMS: Final = 12  # connections kept open besides, as watches leave them when they end
 _CHUNK: Final = 1 << 16
 _BODY: Final = 64 << 20  # bytes of an answer; a page of 500 Nodes has some ten MiB
 _REFUSAL: Final = 1 << 16  # bytes of a refusal that are looked at

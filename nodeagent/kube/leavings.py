@@ -22,7 +22,11 @@ from nodeagent.observed import nodes
 
 OURS: Final = "nodeagent.io/"  # how the names of what nobody else uses begin
 LEASES: Final = "nodeagent-"
-_GROUPS: Final = ("/apis/machineconfiguration.alauda.io/v1alpha1", "/apis/kubeovn.io/v1")  # with finalizers of ours
+_GROUPS: Final = (
+    "/apis/machineconfiguration.alauda.io/v1alpha1",
+    "/apis/nodeagent.io/v1alpha1",
+    "/apis/kubeovn.io/v1",
+)  # with finalizers of ours
 _ASSIGNED: Final = (nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN)  # by the coordinator, or by another controller
 _STALE: Final = 2  # terms of a Lease after which its holder is gone
 

@@ -17,11 +17,15 @@ GROUP: Final = "Port_Group"
 POLICY: Final = "Logical_Router_Policy"
 PORT: Final = "Logical_Switch_Port"
 ROUTER: Final = "Logical_Router"
+SWITCH: Final = "Logical_Switch"
 ROUTER_PORT: Final = "Logical_Router_Port"
 
 OWNER: Final = "vpc-egress-gateway"  # keys of external_ids, as Kube-OVN has them
 VENDOR: Final = "vendor"
 FAMILY: Final = "af"
+
+HOLDS: Final[Mapping[str, str]] = {ROUTER: "policies", SWITCH: "ports"}  # the column in which a row has others
+HELD: Final[Mapping[str, str]] = {POLICY: ROUTER, PORT: SWITCH}  # the table of those that have such a row
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Northbound:
         self._rows: dict[str, dict[str, Row]] = {}
         self._named: dict[tuple[str, str], Row] = {}
         self._owned: dict[str, dict[str, Row]] = {}
-        self._routers: dict[str, str] = {}
+        self._holders: dict[str, tuple[str, str]] = {}
         for row in rows:
             self.put(row)
 
@@ -72,9 +76,9 @@ class Northbound:
             self._named[row.table, row.name] = row
         if row.owner:
             self._owned.setdefault(row.owner, {})[row.uuid] = row
-        if row.table == ROUTER:
-            held = before.columns["policies"] if before else frozenset()
-            self._routers |= dict.fromkeys(row.columns["policies"] - held, row.uuid)
+        if row.table in HOLDS:
+            more = _held(row) - (_held(before) if before else frozenset())
+            self._holders |= dict.fromkeys(more, (row.table, row.uuid))
 
     def drop(self, table: str, uuid: str, successor: Row | None = None) -> Row | None:
         """Forget a row; what it was."""
@@ -85,9 +89,8 @@ class Northbound:
             del self._named[table, row.name]
         if row.owner:
             self._disown(row)
-        if table == ROUTER:
-            left = row.columns["policies"] - (successor.columns["policies"] if successor else frozenset())
-            self._routers = self._without(left, uuid)
+        if table in HOLDS:
+            self._release(_held(row) - (_held(successor) if successor else frozenset()), (table, uuid))
         return row
 
     def _disown(self, row: Row) -> None:
@@ -96,11 +99,10 @@ class Northbound:
         if not owned:
             del self._owned[row.owner]
 
-    def _without(self, policies: Iterable[str], router: str) -> dict[str, str]:
-        for policy in policies:
-            if self._routers.get(policy) == router:
-                del self._routers[policy]
-        return self._routers
+    def _release(self, uuids: Iterable[str], holder: tuple[str, str]) -> None:
+        for uuid in uuids:
+            if self._holders.get(uuid) == holder:
+                del self._holders[uuid]
 
     def table(self, table: str) -> Mapping[str, Row]:
         """The rows of a table by UUID."""
@@ -122,7 +124,13 @@ class Northbound:
         """The gateways that any row says it belongs to."""
         return frozenset(self._owned)
 
-    def router_of(self, policy: str) -> Row | None:
-        """The router that holds the policy with this UUID."""
-        router = self._routers.get(policy)
-        return self.row(ROUTER, router) if router else None
+    def holder_of(self, uuid: str) -> Row | None:
+        """The router that has the policy with this UUID, or the switch that has the port."""
+        holder = self._holders.get(uuid)
+        return self.row(*holder) if holder else None
+
+
+def _held(row: Row) -> frozenset[str]:
+    """UUIDs of the rows that a router or a switch has; where they are not followed, none."""
+    found: frozenset[str] = row.columns.get(HOLDS[row.table], frozenset())
+    return found

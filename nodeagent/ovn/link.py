@@ -22,7 +22,7 @@ from ovs.db import idl
 
 from nodeagent.changes.ovn import Delete, Edit, Insert, Transaction, Update, titled
 from nodeagent.errors import Broken, Transient
-from nodeagent.observed.northbound import Northbound, Row
+from nodeagent.observed.northbound import HOLDS, Northbound, Row
 from nodeagent.ovn import parser
 from nodeagent.ovn.rows import check, references, row, written
 from nodeagent.ovn.schema import REFERENCES, helper
@@ -46,9 +46,13 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Follow:
-    """How the database is followed: `priorities` are those of the policies that matter; others are left out."""
+    """How the database is followed: `priorities` are those of the policies that matter; others are left out.
+
+    With `ports`, what ports of switches look like and which switch has them, which costs memory by the pod.
+    """
 
     priorities: Sequence[int]
+    ports: bool = False
     connect: float = 10.0  # seconds until the schema must be there
     commit: float = 10.0  # seconds that a transaction may take
 
@@ -115,13 +119,13 @@ class Link:
         with self._lock:
             yield self._view
 
-    def commit(self, transaction: Transaction) -> None:
-        """Carry it out. Transient if it could not be done, or if the database is not any more what it was."""
+    def commit(self, *transactions: Transaction) -> None:
+        """Carry out all of them, or none. Transient if that failed, or if the database is not any more what it was."""
         with self._lock:
             if self._replica is None or not self._replica.connected:
-                raise Transient(f"{self._remotes}: not connected; {transaction.owner} is programmed later")
+                raise Transient(f"{self._remotes}: not connected; {_owners(transactions)} is programmed later")
             try:
-                _commit(self._replica, transaction, time.monotonic() + self._follow.commit)
+                _commit(self._replica, transactions, time.monotonic() + self._follow.commit)
             finally:
                 happened = self._take(self._replica)
         if happened:  # others may have written meanwhile
@@ -148,7 +152,8 @@ class Link:
         pause = _PAUSE
         while not self._stop.is_set():
             try:
-                return _Replica(self._remotes, helper(self._remotes, self._follow.connect), self._follow.priorities)
+                schema = helper(self._remotes, self._follow.connect, ports=self._follow.ports)
+                return _Replica(self._remotes, schema, self._follow.priorities)
             except Transient as error:
                 _log.warning("no northbound database", extra={"reason": str(error)})
             self._stop.wait(pause * self._chance.uniform(0.5, 1.0))
@@ -221,19 +226,24 @@ class _Replica(idl.Idl):  # type: ignore[misc] # the library has no types
 # -- transactions -----------------------------------------------------------------------------------------------------
 
 
-def _commit(replica: _Replica, transaction: Transaction, until: float) -> None:
+def _commit(replica: _Replica, transactions: Sequence[Transaction], until: float) -> None:
     change = idl.Transaction(replica)
     try:
-        made: dict[str, idl.Row] = {}
-        for edit in transaction.edits:
-            _make(edit, change, replica, made)
+        for transaction in transactions:
+            made: dict[str, idl.Row] = {}  # labels are a transaction's own
+            for edit in transaction.edits:
+                _make(edit, change, replica, made)
         status = _completed(change, replica, until)
     finally:
         if replica.txn is change:
             change.abort()
     if status not in (idl.Transaction.SUCCESS, idl.Transaction.UNCHANGED):
         why = change.get_error() if status == idl.Transaction.ERROR else idl.Transaction.status_to_string(status)
-        raise Transient(f"{transaction.owner}: the northbound database refuses the transaction: {why}")
+        raise Transient(f"{_owners(transactions)}: the northbound database refuses the transaction: {why}")
+
+
+def _owners(transactions: Sequence[Transaction]) -> str:
+    return ", ".join(each.owner for each in transactions)
 
 
 def _completed(change: idl.Transaction, replica: _Replica, until: float) -> str:
@@ -254,14 +264,14 @@ def _make(edit: Edit, change: idl.Transaction, replica: _Replica, made: dict[str
             fresh = made[edit.label] = change.insert(replica.tables[edit.table])
             _set(fresh, edit.columns, replica.tables[edit.table], made)
             if edit.holder:
-                _there(replica, edit.holder).addvalue("policies", fresh.uuid)
+                _there(replica, edit.holder).addvalue(HOLDS[edit.holder.table], fresh.uuid)
         case Update():
             standing = _there(replica, edit.row, tuple(edit.columns))
             _set(standing, edit.columns, replica.tables[edit.row.table], made)
         case Delete():
             standing = _there(replica, edit.row, ("external_ids",))
             if edit.holder:
-                _there(replica, edit.holder).delvalue("policies", standing.uuid)
+                _there(replica, edit.holder).delvalue(HOLDS[edit.holder.table], standing.uuid)
             standing.delete()
 
 

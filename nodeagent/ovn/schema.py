@@ -24,25 +24,30 @@ FOLLOWED: Final[Mapping[str, tuple[str, ...]]] = {
     "HA_Chassis_Group": ("name", "ha_chassis"),
     "HA_Chassis": ("chassis_name", "priority"),
 }
+_PORTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Logical_Switch": ("name", "ports"),
+    "Logical_Switch_Port": ("name", "addresses", "external_ids"),
+}
 REFERENCES: Final = frozenset({"ports", "bfd_sessions"})
 
 
-def helper(remotes: str, deadline: float) -> idl.SchemaHelper:
+def helper(remotes: str, deadline: float, *, ports: bool = False) -> idl.SchemaHelper:
     """The schema of what is followed, as a server of `remotes` has it, within `deadline` seconds.
 
     Transient if none answers; Broken if the database is too old: 24.03 is the first with policies that watch sessions.
     """
     found = idl.SchemaHelper(schema_json=_asked(remotes, time.monotonic() + deadline))
     tables = found.schema_json["tables"]
+    followed = {**FOLLOWED, **(_PORTS if ports else {})}
     missing = [
         f"{table}.{column}"
-        for table, columns in FOLLOWED.items()
+        for table, columns in followed.items()
         for column in columns
         if column not in tables.get(table, {}).get("columns", {})
     ]
     if missing:
         raise Broken(f"the northbound database at {remotes} has no {', '.join(missing)}; OVN 24.03 or later is needed")
-    for table, columns in FOLLOWED.items():
+    for table, columns in followed.items():
         found.register_columns(table, list(columns))
     return found
 

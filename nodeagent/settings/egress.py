@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nodeagent.settings.kinds import HostPath, matching
+from nodeagent.settings.kinds import HostPath, matching, one_of
 from nodeagent.settings.record import setting
 
 _REMOTE = r"(unix:/[^,\s]+|(tcp|ssl):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5})"
@@ -12,7 +12,16 @@ _REMOTE = r"(unix:/[^,\s]+|(tcp|ssl):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5})"
 
 @dataclass(frozen=True)
 class EgressSettings:
-    """Where the northbound database is, and how it is spoken to."""
+    """Who programs gateways, where the northbound database is, and how it is spoken to."""
+
+    mode: str = setting(
+        one_of("observe", "program", "takeover"),
+        "observe",
+        help=(
+            "observe: verify what Kube-OVN programs, write nothing; program: run EgressGateway objects; "
+            "takeover: run VpcEgressGateway objects too, where no controller of Kube-OVN does"
+        ),
+    )
 
     northbound: str = setting(
         matching(

@@ -72,6 +72,14 @@ def test_the_verifier_is_that_of_its_kustomization_and_the_remotes(tmp_path: Pat
     assert objects == _by_name(manifests("egress"))
 
 
+def test_gateways_are_programmed_where_the_mode_says_so(tmp_path: Path) -> None:
+    settings = {"egress.mode": "program"}
+    values = {"enabled": True, "northbound": "tcp:192.0.2.1:6641", "settings": settings}
+    objects = _by_name(rendered(_OFF | {"crds": {"install": False}, "egress": values}, scratch=tmp_path))
+    del objects["ConfigMap", "nodeagent", "nodeagent-egress"]
+    assert objects == _by_name(manifests("program"))
+
+
 def test_encryption_is_that_of_its_kustomization(tmp_path: Path) -> None:
     """The agent's own custom resources come along with its own."""
     values = _OFF | {"crds": {"keep": False}, "encryption": {"enabled": True}}

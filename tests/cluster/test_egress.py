@@ -43,22 +43,22 @@ def plane(own_control_plane: ControlPlane) -> ControlPlane:
 def furnish(plane: ControlPlane) -> None:
     """Kube-OVN's kinds and the objects of one gateway."""
     for kind, plural in _KINDS.items():
-        plane.admin.apply(_definition(kind, plural))
+        plane.admin.apply(definition(kind, plural))
     for each in objects():
         _create(plane, each)
 
 
-def _definition(kind: str, plural: str) -> dict[str, Any]:
+def definition(kind: str, plural: str, group: str = "kubeovn.io") -> dict[str, Any]:
     """A kind of Kube-OVN's that takes everything."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"}
-    scope = "Namespaced" if kind == "VpcEgressGateway" else "Cluster"
+    scope = "Namespaced" if kind in ("VpcEgressGateway", "NetworkAttachmentDefinition") else "Cluster"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.kubeovn.io"},
-        "spec": {"group": "kubeovn.io", "names": names, "scope": scope, "versions": [version]},
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {"group": group, "names": names, "scope": scope, "versions": [version]},
     }
 
 

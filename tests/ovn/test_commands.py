@@ -33,7 +33,11 @@ def objects() -> list[dict[str, Any]]:
             {
                 "kind": "Subnet",
                 "metadata": {"name": name},
-                "spec": {"vpc": vpc, "cidrBlock": f"10.{number}.0.0/24,fd00:{number}::/64"},
+                "spec": {
+                    "vpc": vpc,
+                    "cidrBlock": f"10.{number}.0.0/24,fd00:{number}::/64",
+                    "gateway": f"10.{number}.0.1,fd00:{number}::1",
+                },
             }
             for name, (number, vpc) in subnets.items()
         ),

@@ -28,14 +28,15 @@ SECONDS = 30.0
 def link(northbound: Database) -> Iterator[Link]:
     """A link to a database with nothing in it but two routers and the ports of three pods."""
     ports = [word for name in ("x1.red", "x1.blue", "y1.red") for word in ("--", "lsp-add", "pods", name)]
-    nbctl(northbound, "lr-add", "vpc1", "--", "lr-add", "vpc2", "--", "ls-add", "pods", *ports)
+    switches = ["--", "ls-add", "pods", "--", "ls-add", "inside"]
+    nbctl(northbound, "lr-add", "vpc1", "--", "lr-add", "vpc2", *switches, *ports)
     link = followed(northbound)
     yield link
     link.close()
 
 
 def followed(northbound: Database, changed: Callable[[], None] = lambda: None) -> Link:
-    link = Link(northbound.remote, Follow((LOCAL, REROUTE, DROP)), changed, random.Random(1))
+    link = Link(northbound.remote, Follow((LOCAL, REROUTE, DROP), ports=True), changed, random.Random(1))
     link.start()
     link.wait(SECONDS)
     return link
@@ -70,7 +71,7 @@ def test_what_is_written_is_seen_and_planned_no_more(link: Link) -> None:
     with link.view() as seen:
         assert len(seen.table(POLICY)) == 16
         assert len(seen.table(BFD)) == 4
-        assert {row.name for policy in seen.table(POLICY) if (row := seen.router_of(policy))} == {"vpc1"}
+        assert {row.name for policy in seen.table(POLICY) if (row := seen.holder_of(policy))} == {"vpc1"}
 
 
 def test_another_client_sees_the_same(link: Link, northbound: Database) -> None:
@@ -120,7 +121,7 @@ def test_a_plan_from_rows_that_have_changed_is_refused_whole(link: Link, northbo
     stale = replace(policy, columns={**policy.columns, "nexthops": frozenset({"10.20.0.99"})})
     drop = sole(link, POLICY, priority=DROP)
     with link.view() as seen:
-        holder = seen.router_of(drop.uuid)
+        holder = seen.holder_of(drop.uuid)
     edits = (Delete(drop, holder), Update(stale, {"nexthops": frozenset({"10.20.0.11"})}))
     with pytest.raises(Transient, match="has changed meanwhile"):
         link.commit(Transaction(KEY, edits))

@@ -13,7 +13,7 @@ import pytest
 from nodeagent.cli.main import main
 from nodeagent.egress.difference import difference
 from nodeagent.egress.rows import DROP, KUBE_OVN, LOCAL, NODEAGENT, REROUTE, rows
-from nodeagent.observed.northbound import ADDRESS_SET, BFD, POLICY
+from nodeagent.observed.northbound import ADDRESS_SET, BFD, POLICY, PORT
 from nodeagent.ovn.link import Follow, Link
 from tests.fakes.api import Api
 from tests.ovn.central import Database, nbctl
@@ -23,8 +23,9 @@ from tests.unit.egress.site import asked
 @pytest.fixture
 def link(northbound: Database) -> Link:
     """A link to a database with the rows of two gateways, of which one is ours."""
-    nbctl(northbound, "lr-add", "vpc1", "--", "ls-add", "pods", "--", "lsp-add", "pods", "x1.red")
-    link = Link(northbound.remote, Follow((LOCAL, REROUTE, DROP)), lambda: None, random.Random(1))
+    switches = ["--", "ls-add", "inside", "--", "ls-add", "pods"]
+    nbctl(northbound, "lr-add", "vpc1", *switches, "--", "lsp-add", "pods", "x1.red")
+    link = Link(northbound.remote, Follow((LOCAL, REROUTE, DROP), ports=True), lambda: None, random.Random(1))
     link.start()
     link.wait(30)
     ours = asked()
@@ -38,7 +39,7 @@ def link(northbound: Database) -> Link:
 
 def _owners(link: Link) -> set[tuple[str, str]]:
     with link.view() as seen:
-        found = [row for table in (BFD, ADDRESS_SET, POLICY) for row in seen.table(table).values()]
+        found = [row for table in (PORT, BFD, ADDRESS_SET, POLICY) for row in seen.table(table).values()]
         return {(row.table, row.said("vendor")) for row in found}
 
 
@@ -53,7 +54,7 @@ def test_our_rows_go_and_those_of_others_stay(
         document: dict[str, Any] = json.loads(capsys.readouterr().out)
         return code, document
 
-    assert len(_owners(link)) == 6
+    assert len(_owners(link) - {(PORT, "")}) == 7
     with Api() as api:
         kubeconfig = api.kubeconfig(tmp_path)
         code, planned = uninstall()
@@ -62,6 +63,6 @@ def test_our_rows_go_and_those_of_others_stay(
         code, done = uninstall("--yes", "--plan", planned["fingerprint"])
         assert (code, done["failures"]) == (0, [])
         assert uninstall()[0] == 0
-    assert _owners(link) == {(table, KUBE_OVN) for table in (BFD, ADDRESS_SET, POLICY)}
+    assert _owners(link) == {(PORT, ""), *((table, KUBE_OVN) for table in (BFD, ADDRESS_SET, POLICY))}
     assert nbctl(northbound, "lr-policy-list", "vpc1").count("drop") > 0
     link.close()

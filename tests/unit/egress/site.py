@@ -9,7 +9,7 @@ from nodeagent.changes.ovn import Delete, Insert, New, Transaction, Update
 from nodeagent.egress.demand import Demand, demand, reported
 from nodeagent.egress.gateway import Gateway, gateway
 from nodeagent.egress.site import Node, Pod, Site, Subnet, Vpc
-from nodeagent.observed.northbound import POLICY, PORT, ROUTER, Northbound, Row
+from nodeagent.observed.northbound import HOLDS, POLICY, PORT, ROUTER, ROUTER_PORT, SWITCH, Northbound, Row
 
 _UUIDS = count(1)
 
@@ -39,16 +39,27 @@ def document(**spec: Any) -> dict[str, Any]:
     }
 
 
+def ours(**spec: Any) -> dict[str, Any]:
+    """The same as an EgressGateway, with given addresses of both versions of IP, and nothing in its status."""
+    given = {
+        "internalIPs": ["10.20.0.11,fd00:20::11", "10.20.0.12,fd00:20::12"],
+        "externalIPs": ["198.51.100.11,2001:db8::11", "198.51.100.12,2001:db8::12"],
+        "externalSubnet": "beyond",
+    }
+    return {**document(**{**given, **spec}), "kind": "EgressGateway", "status": {}}
+
+
 def site() -> Site:
     """The router vpc1 with pods of two kinds, and two nodes."""
     port = {"enabled": True, "ip": "10.255.0.1,fd00:255::1"}
     vpc = {"metadata": {"name": "vpc1"}, "spec": {"bfdPort": port}, "status": {"router": "vpc1"}}
     return Site(
         vpcs={"vpc1": Vpc.of(vpc)},
-        subnets={each.name: each for each in (_subnet("inside", 20), _subnet("pods", 10), _outside())},
+        subnets={each.name: each for each in (_subnet("inside", 20), _subnet("pods", 10), _outside(), _beyond())},
         namespaces={"red": {"team": "a"}, "blue": {"team": "b"}},
         pods=(pod("red", "x1"), pod("blue", "x1"), pod("red", "y1", app="y"), pod("red", "far", vpc="other")),
-        nodes={name: _node(name) for name in ("n1", "n2")},
+        nodes={name: node(name) for name in ("n1", "n2")},
+        devices={"beyond.default": "ext0"},
     )
 
 
@@ -72,8 +83,21 @@ def _outside() -> Subnet:
     return Subnet.of({"metadata": {"name": "outside"}, "spec": spec})
 
 
-def _node(name: str) -> Node:
-    return Node.of({"metadata": {"name": name, "annotations": {"ovn.kubernetes.io/port_name": f"node-{name}"}}})
+def _beyond() -> Subnet:
+    spec = {
+        "cidrBlock": "198.51.100.0/24,2001:db8::/64",
+        "gateway": "198.51.100.1,2001:db8::1",
+        "provider": "beyond.default",
+    }
+    return Subnet.of({"metadata": {"name": "beyond"}, "spec": spec})
+
+
+def node(name: str, *, ready: bool = True, taints: Any = (), **annotations: str) -> Node:
+    """A node; `annotations` by the last part of their names, with _ for -."""
+    said = {f"nodeagent.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
+    metadata = {"name": name, "annotations": {"ovn.kubernetes.io/port_name": f"node-{name}", **said}}
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    return Node.of({"metadata": metadata, "spec": {"taints": list(taints)}, "status": {"conditions": conditions}})
 
 
 def asked(**spec: Any) -> Demand:
@@ -84,8 +108,10 @@ def asked(**spec: Any) -> Demand:
 def empty() -> Northbound:
     """The router, and the ports of pods."""
     routers = [Row(ROUTER, name, {"name": name, "policies": frozenset()}) for name in ("vpc1", "vpc2")]
+    switches = [Row(SWITCH, name, {"name": name, "ports": frozenset()}) for name in ("inside", "pods")]
+    bfd = Row(ROUTER_PORT, "bfd port", {"name": "bfd@vpc1"})
     ports = [Row(PORT, f"port {name}", {"name": name}) for name in ("x1.red", "x1.blue", "y1.red")]
-    return Northbound([*routers, *ports])
+    return Northbound([*routers, *switches, *ports, bfd])
 
 
 def carried_out(transaction: Transaction, seen: Northbound) -> Northbound:
@@ -97,14 +123,14 @@ def carried_out(transaction: Transaction, seen: Northbound) -> Northbound:
                 labels[label] = uuid = f"uuid-{next(_UUIDS)}"
                 seen.put(Row(table, uuid, _settled(columns, labels)))
                 if holder:
-                    _hold(seen, holder.uuid, frozenset({uuid}), frozenset())
+                    _hold(seen, holder, frozenset({uuid}), frozenset())
             case Update(row, columns):
                 now = seen.row(row.table, row.uuid) or row
                 seen.put(Row(row.table, row.uuid, {**now.columns, **_settled(columns, labels)}))
             case Delete(row, holder):
                 seen.drop(row.table, row.uuid)
                 if holder:
-                    _hold(seen, holder.uuid, frozenset(), frozenset({row.uuid}))
+                    _hold(seen, holder, frozenset(), frozenset({row.uuid}))
     return seen
 
 
@@ -115,10 +141,10 @@ def _settled(columns: Any, labels: dict[str, str]) -> dict[str, Any]:
     return {**columns, "bfd_sessions": sessions}
 
 
-def _hold(seen: Northbound, router: str, more: frozenset[str], less: frozenset[str]) -> None:
-    row = seen.row(ROUTER, router)
+def _hold(seen: Northbound, holder: Row, more: frozenset[str], less: frozenset[str]) -> None:
+    row, column = seen.row(holder.table, holder.uuid), HOLDS[holder.table]
     assert row is not None
-    seen.put(Row(ROUTER, router, {**row.columns, "policies": (row.columns["policies"] | more) - less}))
+    seen.put(Row(row.table, row.uuid, {**row.columns, column: (row.columns[column] | more) - less}))
 
 
 def changed(seen: Northbound, row: Row, **columns: Any) -> Northbound:

@@ -69,7 +69,7 @@ def test_a_gateway_of_another_vpc_leaves_its_old_router() -> None:
     transaction = difference(KEY, KUBE_OVN, rows(moved, KUBE_OVN, seen), seen)
     assert {edit.holder.name for edit in transaction.edits if isinstance(edit, Delete) and edit.holder} == {"vpc1"}
     carried_out(transaction, seen)
-    assert {row.name for each in policies(seen, 29100) if (row := seen.router_of(each.uuid))} == {"vpc2"}
+    assert {row.name for each in policies(seen, 29100) if (row := seen.holder_of(each.uuid))} == {"vpc2"}
 
 
 def test_external_ids_of_others_are_left_alone() -> None:

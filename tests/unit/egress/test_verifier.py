@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from nodeagent.agent.egressrole import GRACE, Told, Verifier
 from nodeagent.egress.difference import difference
-from nodeagent.egress.gateway import gateway
-from nodeagent.egress.inventory import Inventory, inventory
+from nodeagent.egress.inventory import Inventory, gathered, inventory, readable
 from nodeagent.egress.rows import KUBE_OVN, rows
 from nodeagent.observed.northbound import BFD, Northbound
 from nodeagent.telemetry.metrics.tables import Row
@@ -28,8 +28,8 @@ class Round:
         carried_out(difference(KEY, KUBE_OVN, rows(asked(), KUBE_OVN, self.seen), self.seen), self.seen)
         for row in list(self.seen.table(BFD).values()):
             changed(self.seen, row, status="up")
-        self.inventory = Inventory({KEY: gateway(document())}, {}, site())
-        tell, show = (lambda key, told: self.told.append((key, told))), self._show
+        self.inventory = gathered([readable(document())], site(), frozenset())
+        tell, show = (lambda _kind, key, told: self.told.append((key, told))), self._show
         self.verifier = Verifier(lambda: self.inventory, self.view, tell, show, lambda: self.leads, lambda: self.now)
 
     @contextmanager
@@ -103,7 +103,7 @@ def test_two_gateways_that_want_one_address_are_told_at_both() -> None:
     other["metadata"] = {"namespace": "default", "name": "other"}
     work = Round()
     mine = inventory([document(internalIPs=["10.20.0.11", "10.20.0.13"]), other])
-    work.inventory = Inventory(mine.gateways, {}, site())
+    work.inventory = replace(mine, site=site())
     work.after(0)
     told = work.after(GRACE)
     assert (KEY, "GatewayRefused") in told
