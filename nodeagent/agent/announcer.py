@@ -27,7 +27,7 @@ _CONDITIONS: Final = {
 class Board(Protocol):
     """Where the node's annotations and conditions are written, when the API server is there."""
 
-    def publish(self, annotations: Mapping[str, str], conditions: Sequence[Condition], /) -> None: ...
+    def publish(self, annotations: Mapping[str, str | None], conditions: Sequence[Condition], /) -> None: ...
 
 
 class Events(Protocol):

@@ -1,23 +1,45 @@
-"""Egress gateways as a job of the daemon: those whose parts lie in a directory of this node."""
+"""Egress gateways as a job of the daemon: those whose parts lie in a directory of this node, or are assigned to it.
+
+Three loops, so that none waits for another: one builds gateways, one keeps their speakers of BFD, one asks for their
+routers outside.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final
 
 from nodeagent.agent.certificates import read_yaml
+from nodeagent.agent.gatewayhandover import LEASE, PlannedWork, road
 from nodeagent.agent.jobs import Context, Loop
+from nodeagent.agent.turn import Turn
+from nodeagent.agent.workplace import opened
+from nodeagent.egress.inventory import kinds
 from nodeagent.egress.keeper import NAME, DataPlane, Keeper, Parts
-from nodeagent.egress.part import PREFIX, GatewayPart
+from nodeagent.egress.part import PREFIX, GatewayPart, Leg
 from nodeagent.egress.partfile import part_of
+from nodeagent.egress.series import COLUMNS, series
+from nodeagent.egress.speech import Speaking, Speech
+from nodeagent.egress.upstream import Upstream
 from nodeagent.engine.controller import Controller
 from nodeagent.engine.report import Report, State
 from nodeagent.errors import Problem, Rejected
+from nodeagent.host import arp, namespaces, neighbours, silence
+from nodeagent.host.drainfile import WORK, DrainFiles
+from nodeagent.host.gatewaycounters import counters
+from nodeagent.host.speakers import Speakers
+from nodeagent.observed import nodes
 from nodeagent.settings import Settings
+from nodeagent.telemetry.metrics.tables import Tables, rows
 
+if TYPE_CHECKING:  # the API's client, only in a cluster
+    from nodeagent.agent.assigned import Assigned
+
+_LOOK: Final = 1.0  # seconds between two looks at sessions, and at routers outside
+_PATIENCE: Final = 0.3  # seconds in which a router answers
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _LIMIT: Final = 1 << 20  # bytes of a file
 _ALLOWANCE: Final = 300.0  # seconds that a turn may take, its wait included: some thousand changes of milliseconds
@@ -25,16 +47,113 @@ _ALLOWANCE: Final = 300.0  # seconds that a turn may take, its wait included: so
 
 @contextmanager
 def gateways(context: Context) -> Iterator[Sequence[Loop]]:
-    """The loop, where this node has a directory of parts."""
+    """The loops, where this node has a directory of parts or is assigned some; planned work asks it in any case."""
     settings = context.place.settings
-    if not settings.gateways.parts:
-        context.reporter.publish(Report(NAME, State.DONE, "", "NoGateways", {"enabled": False}, rest="off"))
-        yield ()
-        return
-    directory, interval = settings.gateways.parts, settings.gateways.interval
-    keeper = Keeper(lambda: parts(directory), *planes(settings), context.reporter, interval)
-    loop = Controller(NAME, keeper.tick, context.watcher, random.Random())  # noqa: S311 - jitter, no secret
-    yield [Loop(loop, interval + _ALLOWANCE)]
+    with ExitStack() as stack:
+        assigned = _assigned(context, stack)
+        work = road(settings, assigned.withdrawn if assigned else None, WORK)
+        context.handover.register(PlannedWork(work, _turn(context), context.events))
+        if not (settings.gateways.parts or assigned):
+            said = {nodes.EGRESS_SESSIONS: None, nodes.EGRESS_DRAIN: None}
+            context.reporter.publish(
+                Report(NAME, State.DONE, "", "NoGateways", {"enabled": False}, {}, said, rest="off")
+            )
+            yield ()
+            return
+        yield _Job(context, assigned).loops
+
+
+def _turn(context: Context) -> Turn:
+    settings, member = context.place.settings, context.membership
+    connection = member.connection if member else None
+    doing = "is handing its egress traffic over"
+    return Turn(connection, settings.coordinator.namespace, LEASE, settings.node_name, doing)
+
+
+def _assigned(context: Context, stack: ExitStack) -> Assigned | None:
+    """What the coordinator assigns, followed; None where it programs nothing or there is no cluster."""
+    settings, member = context.place.settings, context.membership
+    programmed = kinds(settings.egress.mode)
+    if not (programmed and member):
+        return None
+    from nodeagent.agent.assigned import Assigned  # noqa: PLC0415 - the API's client, only in a cluster
+
+    place = stack.enter_context(opened(settings))  # a thread of its own has its own descriptors
+    found = Assigned(member.connection, programmed, settings.node_name, place.store)
+    member.expect_watches(found.ages)
+    found.start()
+    stack.callback(found.close)
+    return found
+
+
+class _Job:
+    """The loops of a node with gateways: what they are built of, their speakers, their routers outside."""
+
+    def __init__(self, context: Context, assigned: Assigned | None) -> None:
+        settings = context.place.settings
+        self._directory, self._assigned = settings.gateways.parts, assigned
+        self._files = DrainFiles(settings.run_dir)
+        self._tables = Tables(context.registry, COLUMNS)
+        self._keeper = Keeper(
+            self._parts, *planes(settings), context.reporter, settings.gateways.interval, self._speech, self._files.word
+        )
+        self._upstream = Upstream(lambda: self._keeper.found.parts, _answers, self._wake, _LOOK)
+        speakers = Speakers(f"{settings.run_dir}/bfd")
+        self._speaking = Speaking(self._found, speakers, silence, self._reason, self._wake, _LOOK)
+        turns = {NAME: self._keep, "egress-bfd": self._speaking.tick}
+        if settings.gateways.upstream:
+            turns["egress-upstream"] = self._upstream.tick
+        self._loops = {
+            name: Controller(name, tick, context.watcher, random.Random())  # noqa: S311 - jitter, no secret
+            for name, tick in turns.items()
+        }
+        if assigned:
+            assigned.heed(self._wake)
+        self.loops = [Loop(each, settings.gateways.interval + _ALLOWANCE) for each in self._loops.values()]
+
+    def _wake(self) -> None:
+        self._loops[NAME].wake()
+
+    def _keep(self) -> float:
+        pause = self._keeper.tick()
+        parts = self._keeper.found.parts
+        counted = {each.owner: counters(each.namespace) for each in parts}
+        self._tables.show(rows(series(parts, self._speaking.heard, counted)))
+        return pause
+
+    def _parts(self) -> Parts:
+        """What the files and the coordinator say; two parts for one port are a problem of the later."""
+        found = parts(self._directory) if self._directory else Parts()
+        if self._assigned is None:
+            return found
+        given = self._assigned.parts()
+        taken = {part.port for part in found.parts}
+        twice = [part for part in given.parts if part.port in taken]
+        doubled = [f"gateway {part.owner}: the port {part.port} is in a file too" for part in twice]
+        ours = (part for part in given.parts if part not in twice)
+        return Parts((*found.parts, *ours), (*found.problems, *given.problems, *doubled))
+
+    def _found(self) -> tuple[Sequence[GatewayPart], bool]:
+        found = self._keeper.found
+        return found.parts, self._keeper.looked and not found.problems
+
+    def _speech(self) -> Speech:
+        return self._speaking.heard
+
+    def _reason(self, part: GatewayPart) -> str:
+        """Why a gateway is to be silent. A drain that the coordinator heeds is none: it takes the nexthop out."""
+        if dead := self._upstream.dead(part.namespace):
+            return f"nobody answers for {dead} outside"
+        return "the node is drained" if self._assigned is None and self._files.word() else ""
+
+
+def _answers(part: GatewayPart, link: str, leg: Leg) -> bool:
+    """Whether a router outside answers for its address."""
+    ask = neighbours.owners if leg.version == 6 else arp.owners
+    try:
+        return bool(namespaces.within(part.namespace, lambda: ask(link, leg.router, _PATIENCE)))
+    except OSError:
+        return False
 
 
 def planes(settings: Settings) -> tuple[DataPlane, DataPlane]:

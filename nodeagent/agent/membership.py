@@ -169,6 +169,11 @@ class Membership:
         if self.refusal:
             raise Broken(self.refusal)
 
+    def expect_watches(self, ages: Mapping[str, Callable[[], float]]) -> None:
+        """A job follows more; each age is in seconds since the API server was last heard of."""
+        for watch, age in ages.items():
+            self._chronicle.expect_watch(watch, age)
+
     def _ask(self, drain: str) -> None:
         self._writer.publish({nodes.DESIRED_DRAIN: drain}, ())
 

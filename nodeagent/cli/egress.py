@@ -28,6 +28,13 @@ def register(commands: Commands) -> None:
     node.add_argument("-o", "--output", choices=("human", "json"), default="human", help="form of the output")
     add_flags(node, *(f"gateways.{field.name}" for field in fields(GatewaySettings)))
     node.set_defaults(run=_by_need("node_command"))
+    drain = inner.add_parser("drain", help="move this node's egress traffic to other gateways, until `resume`")
+    drain.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="how long that may take")
+    drain.add_argument("--force", action="store_true", help="also if it is the last that works")
+    resume = inner.add_parser("resume", help="take egress traffic again")
+    for command, run in ((drain, "drain_command"), (resume, "resume_command")):
+        add_flags(command, "run_dir", "node_name", "cluster.kubeconfig", "egress.mode", "gateways.detection")
+        command.set_defaults(run=_by_need(run, "egressdrain"))
     for command, run in (
         (listed, "list_command"),
         (shown, "show_command"),
@@ -47,11 +54,11 @@ def _source(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, "cluster.kubeconfig", *(f"egress.{field.name}" for field in fields(EgressSettings)))
 
 
-def _by_need(name: str) -> Callable[[argparse.Namespace], int]:
+def _by_need(name: str, module: str = "egresscommands") -> Callable[[argparse.Namespace], int]:
     """The command `name`, whose modules no other command has to load."""
 
     def run(arguments: argparse.Namespace) -> int:
-        code: int = getattr(import_module("nodeagent.cli.egresscommands"), name)(arguments)
+        code: int = getattr(import_module(f"nodeagent.cli.{module}"), name)(arguments)
         return code
 
     return run

@@ -7,16 +7,19 @@ read: it might be the one that wants it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from nodeagent.changes.kernel import KernelChange, Make
 from nodeagent.egress.dataplane import dataplane, difference
 from nodeagent.egress.part import GatewayPart
+from nodeagent.egress.speech import UP, Speech
 from nodeagent.engine.report import Report, Reporter, State
 from nodeagent.errors import NodeAgentError
 from nodeagent.observed.kernel import Fact, Port
+from nodeagent.observed.nodes import EGRESS_DRAIN, EGRESS_SESSIONS
 
 NAME: Final = "egress"
 _NAMED: Final = 3  # problems in the reason
@@ -58,20 +61,29 @@ def lacking(found: Parts, kernel: DataPlane, switch: DataPlane) -> Missing:
 
 @dataclass
 class Keeper:
-    """The gateways of one node. `kernel` and `switch` are told apart by the facts that they know."""
+    """The gateways of one node. `kernel` and `switch` are told apart by the facts that they know.
+
+    `speech` is what its end of BFD says, `drain` the word of a drain ("" for none); `found` are the
+    parts as last read, once it has `looked`.
+    """
 
     parts: Callable[[], Parts]
     kernel: DataPlane
     switch: DataPlane
     reporter: Reporter
     interval: float
+    speech: Callable[[], Speech] = Speech
+    drain: Callable[[], str] = str
+    found: Parts = field(default_factory=Parts)
+    looked: bool = False
 
     def tick(self) -> float:
         """Bring all gateways about and report; returns the seconds until the next look."""
-        found = self.parts()
+        found = self.found = self.parts()
         missing = lacking(found, self.kernel, self.switch)
         problems = [*found.problems, *self._carry_out(missing)]
-        self.reporter.publish(_report(found, problems))
+        self.looked = True
+        self.reporter.publish(_report(found, problems, self.speech(), self.drain()))
         return self.interval
 
     def _carry_out(self, missing: Missing) -> Iterable[str]:
@@ -91,13 +103,35 @@ class Keeper:
         return self.switch if isinstance(change.fact, Port) else self.kernel
 
 
-def _report(found: Parts, problems: Sequence[str]) -> Report:
+def _report(found: Parts, problems: Sequence[str], speech: Speech, drain: str) -> Report:
     gateways = sorted(part.owner for part in found.parts)
-    detail: dict[str, Any] = {"enabled": True, "gateways": gateways, "problems": list(problems)}
-    summary = {"gateways": len(gateways), "problems": len(problems)}
-    if problems:
-        more = f" (and {len(problems) - _NAMED} more)" if len(problems) > _NAMED else ""
-        reason = "; ".join(problems[:_NAMED]) + more
-        return Report(NAME, State.DEGRADED, reason, "GatewayNotInPlace", detail, summary)
+    said = {
+        EGRESS_SESSIONS: json.dumps(dict(speech.states), sort_keys=True) if speech.states else None,
+        EGRESS_DRAIN: drain or None,
+    }
+    detail: dict[str, Any] = {
+        "enabled": True,
+        "gateways": gateways,
+        "problems": [*problems, *speech.problems],
+        "sessions": dict(speech.states),
+        "silent": dict(speech.silent),
+        "drain": drain,
+    }
+    down = [f"{address} is {state}" for address, state in sorted(speech.states.items()) if state != UP]
+    summary = {"gateways": len(gateways), "problems": len(detail["problems"]), "sessionsDown": len(down)}
+
+    def told(cause: str, reasons: Sequence[str]) -> Report:
+        more = f" (and {len(reasons) - _NAMED} more)" if len(reasons) > _NAMED else ""
+        reason = "; ".join(reasons[:_NAMED]) + more
+        return Report(NAME, State.DEGRADED, reason, cause, detail, summary, said)
+
+    if detail["problems"]:
+        return told("GatewayNotInPlace", detail["problems"])
+    if speech.silent and not drain:
+        return told("UpstreamDead", [f"gateway {owner}: {why}" for owner, why in sorted(speech.silent.items())])
+    if down and not drain:
+        return told("SessionDown", [f"the BFD session of {each}" for each in down])
     rest = f"{len(gateways)} gateways are in place" if gateways else "this node carries no gateway"
-    return Report(NAME, State.DONE, "", "GatewaysInPlace" if gateways else "NoGateways", detail, summary, rest=rest)
+    rest += ", and take no new traffic: the node is drained" if drain and gateways else ""
+    cause = "NoGateways" if not gateways else "GatewaysDrained" if drain else "GatewaysInPlace"
+    return Report(NAME, State.DONE, "", cause, detail, summary, said, rest)

@@ -28,7 +28,8 @@ class Report:
 
     `cause` is one CamelCase word for machines; `reason` is for people and empty on Done, when `rest` says what is in
     place. `detail` is JSON and holds no contents of files; `summary` is the part of it that tools read over a whole
-    cluster, and is bounded in size, as are `annotations`: words of a protocol between the job and its controller.
+    cluster, and is bounded in size, as are `annotations`: words of a protocol between the job and its controller, None
+    for those that are to be absent.
     """
 
     job: str
@@ -37,7 +38,7 @@ class Report:
     cause: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str | None] = field(default_factory=dict)
     rest: str = ""
 
     @property

@@ -28,6 +28,8 @@ WRITTEN: Final = (
     nodes.DESIRED_DRAIN,
     nodes.POST_CONFIG_ACTION,
     nodes.REPORT,
+    nodes.EGRESS_DRAIN,
+    nodes.EGRESS_SESSIONS,
 )  # annotations that an agent writes
 _LOOK: Final = 300.0  # seconds between two looks when nothing wakes the loop
 

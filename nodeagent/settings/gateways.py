@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nodeagent.settings.kinds import HostPath, matching
+from nodeagent.settings.kinds import HostPath, Switch, matching
 from nodeagent.settings.quantities import Duration
 from nodeagent.settings.record import setting
 
@@ -22,4 +22,14 @@ class GatewaySettings:
         help="database of this node's Open vSwitch",
     )
     bridge: str = setting(matching("name of a bridge", r"[^\s/:]{1,15}"), "br-int", help="the integration bridge")
+    upstream: bool = setting(
+        Switch(),
+        True,
+        help="silence BFD of a gateway whose routers outside answer neither ARP nor ND",
+    )
+    detection: float = setting(
+        Duration(0.1, 60.0),
+        3.0,
+        help="how long routers may take to miss a gateway that has fallen silent, where the coordinator programs none",
+    )
     interval: float = setting(Duration(1.0, 3600.0), 10.0, help="time between two looks")

@@ -32,7 +32,7 @@ protocol bfd {
 
 def test_both_sessions_come_up_by_the_times_that_were_asked_for() -> None:
     require("root", "bird")
-    with _cable() as (gateway, router), tempfile.TemporaryDirectory() as scratch:
+    with cable() as (gateway, router), tempfile.TemporaryDirectory() as scratch:
         ours, theirs = Path(scratch, "ours"), Path(scratch, "theirs")
         with _speaker(gateway, ours, configuration(part(), TIMING)), _speaker(router, theirs, ROUTER):
             until = time.monotonic() + DEADLINE
@@ -46,7 +46,7 @@ def test_both_sessions_come_up_by_the_times_that_were_asked_for() -> None:
 
 
 @contextmanager
-def _cable() -> Iterator[tuple[str, str]]:
+def cable() -> Iterator[tuple[str, str]]:
     names = f"bfd-g{os.getpid()}", f"bfd-r{os.getpid()}"
     try:
         for name in names:

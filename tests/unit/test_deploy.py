@@ -115,7 +115,7 @@ def test_the_kustomization_leaves_no_manifest_out() -> None:
     (component,) = _objects("alauda/kustomization.yaml")
     named = {*kustomization["resources"], *(f"alauda/{each}" for each in component["resources"])}
     there = {str(path.relative_to(_DEPLOY)) for path in _DEPLOY.rglob("*.yaml") if path.name != "kustomization.yaml"}
-    chosen = ("monitoring/", "approval/", "egress/", "encryption/", "chart/")  # are applied by choice
+    chosen = ("monitoring/", "approval/", "egress/", "program/", "encryption/", "chart/")  # are applied by choice
     assert named == {file for file in there if not file.startswith(chosen)}
 
 

@@ -28,10 +28,10 @@ CERTS = Report("certs", State.DEGRADED, "apiserver has expired", "Expired", summ
 class Ear:
     """Board and Events in one; remembers everything it is told."""
 
-    written: list[tuple[Mapping[str, str], Sequence[Condition]]] = field(default_factory=list)
+    written: list[tuple[Mapping[str, str | None], Sequence[Condition]]] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def publish(self, annotations: Mapping[str, str], conditions: Sequence[Condition]) -> None:
+    def publish(self, annotations: Mapping[str, str | None], conditions: Sequence[Condition]) -> None:
         self.written.append((annotations, conditions))
 
     def record(self, kind: str, reason: str, message: str) -> None:
@@ -62,7 +62,7 @@ def test_a_report_becomes_annotations_and_a_condition_once() -> None:
     assert conditions == [
         Condition(nodes.MACHINE_CONFIG_DEGRADED, "False", "AsDeclared", "render-worker-1 is in place")
     ]
-    report = json.loads(annotations[nodes.REPORT])
+    report = json.loads(annotations[nodes.REPORT] or "")
     assert (report["pod"], report["jobs"]["machineconfig"]["drift"]) == ("pod-1", 0)
     assert local.heard == [DONE, DONE], "the chronicle decides for itself what is new"
 
@@ -85,7 +85,7 @@ def test_each_job_has_its_condition_and_all_have_one_annotation() -> None:
     annotations, (condition,) = ear.written[-1]
     assert condition == Condition(nodes.CERTIFICATES_DEGRADED, "True", "Expired", "apiserver has expired")
     assert annotations.keys() == {nodes.REPORT}
-    jobs = json.loads(annotations[nodes.REPORT])["jobs"]
+    jobs = json.loads(annotations[nodes.REPORT] or "")["jobs"]
     assert jobs == {
         "machineconfig": {"state": "Done", "cause": "AsDeclared", "drift": 0},
         "certs": {"state": "Degraded", "cause": "Expired", "expired": 1},

@@ -43,7 +43,7 @@ def test_an_agents_own_words_are_left_and_nothing_else(said: set[str], told: set
 def test_where_another_agent_writes_the_protocol_is_left_to_it() -> None:
     found = on_node(node(list(WRITTEN), **{"machine-config-daemon": [nodes.STATE]}))
     assert found is not None
-    assert found.annotations == (nodes.REPORT,)
+    assert found.annotations == (nodes.REPORT, nodes.EGRESS_DRAIN, nodes.EGRESS_SESSIONS)
 
 
 def test_what_a_controller_assigned_goes_only_if_that_was_ours() -> None:

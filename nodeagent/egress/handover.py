@@ -1,0 +1,89 @@
+"""Moves the traffic of this node's egress gateways to those of others, and takes it back.
+
+Invariant: `prepare` returns only once no traffic comes through any more that could go elsewhere; if that does not come
+about in time, all is as it was before. Forwarding goes on all the time, so what is on its way arrives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from nodeagent.errors import Transient
+
+_PAUSE: Final = 0.1  # seconds between two looks
+_QUIET: Final = 3  # looks in a row without a packet
+_PATIENCE: Final = 3.0  # seconds for which old connections may still send: they will break, and are counted
+
+
+class Road(Protocol):
+    """How traffic is moved: by the coordinator's rows, or by silencing BFD."""
+
+    def leave(self, *, force: bool) -> None:
+        """Ask for it."""
+        ...
+
+    def left(self) -> str:
+        """ "" once no router sends new traffic here, or what is still to come. Transient if it will not be."""
+        ...
+
+    def come_back(self) -> None: ...
+
+
+class Traffic(Protocol):
+    """What goes through a gateway's namespace: packets forwarded so far, and connections that are tracked."""
+
+    @property
+    def forwarded(self) -> int: ...
+
+    @property
+    def connections(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How many connections were tracked when the traffic had moved: those with a translated source break."""
+
+    connections: int
+
+
+@dataclass
+class GatewayHandover:
+    """`counters` has what goes through each gateway of this node, by namespace."""
+
+    road: Road
+    counters: Callable[[], Mapping[str, Traffic]]
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def prepare(self, deadline: float, *, force: bool = False) -> Moved:
+        """Move all traffic within `deadline` seconds; Transient, with nothing changed, if it has not moved then."""
+        if not self.counters():
+            return Moved(0)
+        until = self.clock() + deadline
+        try:
+            self.road.leave(force=force)
+            self._wait(until)
+            return self._quiet(min(until, self.clock() + _PATIENCE))
+        except BaseException:
+            self.road.come_back()
+            raise
+
+    def _wait(self, until: float) -> None:
+        while waiting := self.road.left():
+            if self.clock() >= until:
+                raise Transient(f"egress traffic has not moved in time: {waiting}")
+            self.sleep(_PAUSE)
+
+    def _quiet(self, until: float) -> Moved:
+        """Until no packet is forwarded any more, or only old connections still send."""
+        before, quiet = self.counters(), 0
+        while quiet < _QUIET and self.clock() < until:
+            self.sleep(_PAUSE)
+            now = self.counters()
+            same = all(each.forwarded == now[name].forwarded for name, each in before.items() if name in now)
+            quiet = quiet + 1 if same else 0
+            before = now
+        return Moved(sum(each.connections for each in before.values()))

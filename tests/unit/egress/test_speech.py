@@ -1,0 +1,332 @@
+"""The gateway's own end of BFD: kept, silenced for a reason, told; and moving traffic away by either road."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from nodeagent.agent.gatewayhandover import Withdrawn
+from nodeagent.egress.bird import Session
+from nodeagent.egress.handover import GatewayHandover
+from nodeagent.egress.keeper import Keeper, Parts
+from nodeagent.egress.part import GatewayPart, Leg
+from nodeagent.egress.series import COLUMNS, series
+from nodeagent.egress.speech import Speaking, Speech
+from nodeagent.egress.upstream import Upstream
+from nodeagent.engine.report import Report, State
+from nodeagent.errors import Broken, Transient
+from nodeagent.host.drainfile import COMMAND, DRAIN, FORCE, WORK, DrainFiles
+from nodeagent.host.gatewaycounters import Counters
+from nodeagent.observed.nodes import EGRESS_DRAIN, EGRESS_SESSIONS
+from tests.unit.egress.parts import part
+
+GATEWAY = part()
+REPLY = """\
+1020-bfd1:
+ IP address                Interface  State      Since         Interval  Timeout
+ {v4}                      eth0       {one}      10:00:00.000    0.100    0.300
+ {v6}                      eth0       {other}    10:00:00.000    0.100    0.300
+0000
+"""
+
+
+@dataclass
+class Mouth:
+    """Speakers and their silence, in memory."""
+
+    one: str = "Up"
+    other: str = "Up"
+    running: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    refuses: bool = False
+
+    def keep(self, namespace: str, configuration: str) -> None:
+        if self.refuses:
+            raise Broken("bird is not there")
+        self.running[namespace] = configuration
+
+    def ask(self, namespace: str, _command: str) -> str:
+        if namespace not in self.running:
+            raise Transient(f"{namespace}: BIRD does not answer")
+        return REPLY.format(v4="10.20.0.1", v6="fd00:20::1", one=self.one, other=self.other)
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.running)
+
+    def end(self, namespace: str) -> None:
+        del self.running[namespace]
+
+    def silence(self, namespace: str) -> None:
+        self.silent.add(namespace)
+
+    def unsilence(self, namespace: str) -> None:
+        self.silent.remove(namespace)
+
+    def silenced(self, namespace: str) -> bool:
+        return namespace in self.silent
+
+
+class Node:
+    """A node with gateways and their speakers."""
+
+    def __init__(self, *parts: GatewayPart) -> None:
+        self.parts, self.complete, self.reason, self.changes = parts, True, "", 0
+        self.mouth = Mouth()
+        self.speaking = Speaking(
+            lambda: (self.parts, self.complete), self.mouth, self.mouth, lambda _: self.reason, self._changed, 1.0
+        )
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def heard(self) -> Speech:
+        self.speaking.tick()
+        return self.speaking.heard
+
+
+def test_a_speaker_is_kept_for_each_gateway_that_is_watched() -> None:
+    node = Node(GATEWAY, part(port="other", peers=frozenset()))
+    assert node.heard().states == {"10.20.0.11": "up", "fd00:20::b": "up"}
+    assert set(node.mouth.running) == {GATEWAY.namespace}
+    node.parts = ()
+    assert node.heard() == Speech()
+    assert node.mouth.running == {}
+
+
+def test_speakers_stay_while_it_is_not_known_who_needs_them() -> None:
+    node = Node(GATEWAY)
+    node.heard()
+    node.parts, node.complete = (), False
+    node.heard()
+    assert set(node.mouth.running) == {GATEWAY.namespace}
+
+
+def test_speakers_of_others_are_not_touched() -> None:
+    node = Node()
+    node.mouth.running["cni-1234"] = ""
+    node.heard()
+    assert "cni-1234" in node.mouth.running
+
+
+def test_a_change_of_what_is_heard_is_told_once() -> None:
+    node = Node(GATEWAY)
+    node.heard()
+    node.heard()
+    assert node.changes == 1
+    node.mouth.other = "Down"
+    assert node.heard().states == {"10.20.0.11": "up", "fd00:20::b": "down"}
+    assert node.changes == 2
+
+
+def test_what_cannot_be_asked_is_a_problem_and_no_state() -> None:
+    node = Node(GATEWAY)
+    node.mouth.refuses = True
+    heard = node.heard()
+    assert heard.states == {}
+    assert len(heard.problems) == 2
+    assert "bird is not there" in heard.problems[0]
+
+
+def test_a_gateway_is_silent_for_as_long_as_there_is_a_reason() -> None:
+    node = Node(GATEWAY)
+    node.reason = "the node is drained"
+    assert node.heard().silent == {"default/gw": "the node is drained"}
+    assert node.mouth.silent == {GATEWAY.namespace}
+    node.reason = ""
+    assert node.heard().silent == {}
+    assert node.mouth.silent == set()
+
+
+# -- the outside ------------------------------------------------------------------------------------------------------
+
+
+def test_the_outside_is_dead_after_three_looks_and_back_after_three() -> None:
+    answers, changes = True, []
+
+    def ask(_part: GatewayPart, _link: str, leg: Leg) -> bool:
+        return answers or leg.version == 4
+
+    upstream = Upstream(lambda: [GATEWAY], ask, lambda: changes.append(1), 1.0)
+
+    def after(looks: int) -> str:
+        for _ in range(looks):
+            upstream.tick()
+        return upstream.dead(GATEWAY.namespace)
+
+    assert after(5) == ""
+    answers = False
+    assert after(2) == ""
+    assert after(1) == "2001:db8::1"
+    answers = True
+    assert after(2) == "2001:db8::1"
+    assert after(1) == ""
+    assert len(changes) == 2
+
+
+def test_a_single_look_that_differs_starts_the_count_again() -> None:
+    looks = iter([False, False, True, False, False, True])
+    upstream = Upstream(lambda: [part(port="p")], lambda *_: next(looks), lambda: None, 1.0)
+    upstream.parts = lambda: [_of_ipv4()]
+    for _ in range(6):
+        upstream.tick()
+        assert upstream.dead(_of_ipv4().namespace) == ""
+
+
+def _of_ipv4() -> GatewayPart:
+    return part(inside=GATEWAY.inside[:1], outside=GATEWAY.outside[:1], peers=frozenset({"10.20.0.1"}))
+
+
+# -- what the job says ------------------------------------------------------------------------------------------------
+
+
+class _Empty:
+    def observe(self, _wanted: object) -> frozenset[object]:
+        return frozenset()
+
+    def carry_out(self, _change: object) -> None:
+        return
+
+
+def _report(speech: Speech, drain: str = "") -> Report:
+    said: list[Report] = []
+
+    class Reporter:
+        def publish(self, report: Report) -> None:
+            said.append(report)
+
+    plane = _Empty()
+    keeper = Keeper(lambda: Parts((GATEWAY,)), plane, plane, Reporter(), 1.0, lambda: speech, lambda: drain)  # type: ignore[arg-type] # by shape
+    keeper.tick()
+    return said[0]
+
+
+@pytest.mark.parametrize(
+    ("speech", "drain", "state", "cause"),
+    [
+        (Speech(states={"10.20.0.11": "up"}), "", State.DONE, "GatewaysInPlace"),
+        (Speech(states={"10.20.0.11": "down"}), "", State.DEGRADED, "SessionDown"),
+        (Speech(states={"10.20.0.11": "down"}), "drain", State.DONE, "GatewaysDrained"),
+        (Speech(silent={"default/gw": "nobody answers"}), "", State.DEGRADED, "UpstreamDead"),
+        (Speech(problems=("bird is not there",)), "", State.DEGRADED, "GatewayNotInPlace"),
+    ],
+)
+def test_the_condition_says_what_is_wrong(speech: Speech, drain: str, state: State, cause: str) -> None:
+    report = _report(speech, drain)
+    assert (report.state, report.cause) == (state, cause)
+
+
+def test_sessions_and_a_drain_are_told_on_the_node_and_absent_where_there_are_none() -> None:
+    said = _report(Speech(states={"10.20.0.11": "up"}), "drain").annotations
+    assert (json.loads(said[EGRESS_SESSIONS] or ""), said[EGRESS_DRAIN]) == ({"10.20.0.11": "up"}, "drain")
+    assert set(_report(Speech()).annotations.values()) == {None}
+
+
+def test_every_table_of_metrics_has_rows() -> None:
+    heard = Speech({"default/gw": (Session("10.20.0.1", "eth0", "up", 0.1, 0.3),)})
+    found = series([GATEWAY], heard, {"default/gw": Counters(10, 3, 100)})
+    assert set(found) == set(COLUMNS)
+    assert all(found.values())
+
+
+# -- moving traffic away ----------------------------------------------------------------------------------------------
+
+
+class Hour:
+    """A clock that only sleeping moves, with something that happens on the way."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Road:
+    takes: float
+    hour: Hour
+    gone: list[str] = field(default_factory=list)
+
+    def leave(self, *, force: bool) -> None:
+        self.gone.append("force" if force else "leave")
+
+    def left(self) -> str:
+        return "" if self.hour.now >= self.takes else "10.20.0.11"
+
+    def come_back(self) -> None:
+        self.gone.append("back")
+
+
+def _handover(road: Road, packets: Mapping[float, int]) -> GatewayHandover:
+    """`packets` are those forwarded until a time."""
+
+    def counters() -> Mapping[str, Counters]:
+        seen = [count for until, count in sorted(packets.items()) if until <= road.hour.now]
+        return {"egress-1": Counters(seen[-1] if seen else 0, 7, 100)}
+
+    return GatewayHandover(road, counters, lambda: road.hour.now, road.hour.sleep)
+
+
+def test_it_waits_for_the_road_and_for_quiet() -> None:
+    hour = Hour()
+    road = Road(1.0, hour)
+    moved = _handover(road, {0.5: 10, 1.2: 20}).prepare(10.0)
+    assert moved.connections == 7
+    assert 1.3 <= hour.now < 3.0
+    assert road.gone == ["leave"]
+
+
+def test_old_connections_that_go_on_sending_are_waited_for_only_so_long() -> None:
+    hour = Hour()
+    road = Road(0.0, hour)
+    _handover(road, {number / 10: number for number in range(1000)}).prepare(60.0, force=True)
+    assert 3.0 <= hour.now < 4.0
+    assert road.gone == ["force"]
+
+
+def test_what_has_not_moved_in_time_is_taken_back() -> None:
+    hour = Hour()
+    road = Road(99.0, hour)
+    with pytest.raises(Transient, match=r"10\.20\.0\.11"):
+        _handover(road, {}).prepare(2.0)
+    assert road.gone == ["leave", "back"]
+
+
+def test_a_node_without_gateways_has_nothing_to_move() -> None:
+    road = Road(99.0, Hour())
+    assert GatewayHandover(road, dict, lambda: 0.0).prepare(1.0).connections == 0
+    assert road.gone == []
+
+
+def test_the_coordinators_word_that_it_is_the_last_is_believed_after_a_while(tmp_path: Path) -> None:
+    hour, said = Hour(), {"10.20.0.11": (False, "Drained")}
+    road = Withdrawn(DrainFiles(str(tmp_path)), lambda: said, WORK, lambda: hour.now)
+    with pytest.raises(Transient, match="last nexthop"):
+        GatewayHandover(road, lambda: {"egress-1": Counters()}, lambda: hour.now, hour.sleep).prepare(30.0)
+    assert DrainFiles(str(tmp_path)).word() == ""
+    said["10.20.0.11"] = (True, "Drained")
+    GatewayHandover(road, lambda: {"egress-1": Counters()}, lambda: hour.now, hour.sleep).prepare(30.0)
+    assert DrainFiles(str(tmp_path)).word() == DRAIN
+
+
+def test_drains_by_command_and_for_work_are_told_apart(tmp_path: Path) -> None:
+    files = DrainFiles(str(tmp_path))
+    files.begin(COMMAND, DRAIN)
+    files.begin(WORK, FORCE)
+    assert (files.word(), len(files.left())) == (FORCE, 2)
+    files.end(WORK)
+    files.end(WORK)
+    assert files.word() == DRAIN
+    files.end(COMMAND)
+    assert (files.word(), files.left()) == ("", ())
+
+
+@pytest.mark.parametrize("said", ["drain", "drain x", "drain 0", "nonsense 5", "", "\xff" * 100])
+def test_a_file_for_work_that_is_old_or_garbage_counts_for_nothing(tmp_path: Path, said: str) -> None:
+    (tmp_path / WORK).write_text(said, encoding="latin-1")
+    counts = said == "drain 0" and DrainFiles(str(tmp_path)).word() == DRAIN  # a machine that has just booted
+    assert counts or DrainFiles(str(tmp_path)).word() == ""
