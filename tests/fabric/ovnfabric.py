@@ -1,0 +1,385 @@
+"""A real OVN over namespaces: a chassis with a pod, two with gateways that the agent builds, and a world outside.
+
+The coordinator's programming writes into the real northbound database, the node's part builds in the real kernel and
+switch, BIRD speaks BFD. Only the API server is a dictionary.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import random
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nodeagent.egress.bird import configuration, sessions
+from nodeagent.egress.inventory import Inventory, gathered, kinds, readable
+from nodeagent.egress.keeper import Keeper, Parts
+from nodeagent.egress.part import GatewayPart
+from nodeagent.egress.partfile import part_of
+from nodeagent.egress.rows import DROP, LOCAL, REROUTE
+from nodeagent.egress.sight import sights
+from nodeagent.egress.site import Site, Subnet, Vpc
+from nodeagent.engine.report import Report, State
+from nodeagent.host import namespaces
+from nodeagent.host.gatewaykernel import GatewayKernel
+from nodeagent.host.speakers import Speakers
+from nodeagent.observed.northbound import BFD
+from nodeagent.ovn.link import Follow, Link
+from nodeagent.ovn.switch import Switch
+from tests.fabric.network import Router, network, until
+from tests.ovn import packages
+from tests.ovn.central import Central, Database, Program, central, running
+from tests.unit.egress.site import node
+from tests.unit.egress.test_programming import KEY, Cluster
+
+T = TypeVar("T")
+
+POD, WORLD, PORT = "10.10.0.10", "10.77.0.4", 9000
+_WORLDS = [f"10.77.0.{number}" for number in range(101, 117)]
+OUTSIDE = ("10.77.0.11", "10.77.0.12")
+_UNDERLAY = "10.99.0.254"
+_SETTLED = 60.0
+_SIOCETHTOOL, _STXCSUM = 0x8946, 0x17
+
+
+def in_network(pid: int, work: Callable[[], T]) -> T:
+    """The result of `work` in the network of a process, with the files of this one."""
+    name = f"fabric-{pid}"
+    path = f"{namespaces.DIRECTORY}/{name}"
+    os.makedirs(namespaces.DIRECTORY, exist_ok=True)
+    subprocess.run(["ip", "netns", "attach", name, str(pid)], check=False, capture_output=True, timeout=10)
+    assert os.path.exists(path)
+    return namespaces.within(name, work)
+
+
+def without_offload(link: str) -> None:
+    """A switch in user space reads packets whose checksums nobody has computed yet, unless the sender is told to."""
+    value = struct.pack("II", _STXCSUM, 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        buffer = bytearray(value)
+        address = _address_of(buffer)
+        fcntl.ioctl(any_socket, _SIOCETHTOOL, struct.pack("16sP", link.encode(), address))
+
+
+def _address_of(buffer: bytearray) -> int:
+    return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
+
+
+@dataclass
+class Chassis:
+    """A node of the fabric: its switch and its controller."""
+
+    name: str
+    router: Router
+    programs: list[Program]
+    remote: str
+    said: list[Report] = field(default_factory=list)
+
+    def publish(self, report: Report) -> None:
+        self.said.append(report)
+
+    def build(self, part: GatewayPart) -> None:
+        """As a new start of the agent: nothing is remembered but what stands."""
+        plane = GatewayKernel(part.namespace), Switch(self.remote, "br-int")
+        keeper = Keeper(lambda: Parts((part,)), *plane, self, 10.0)
+        in_network(self.router.pid, keeper.tick)
+        assert self.said[-1].state is State.DONE, self.said[-1].reason
+
+    def has(self, part: GatewayPart) -> bool:
+        found = in_network(
+            self.router.pid, lambda: subprocess.run(["ip", "-o", "link"], capture_output=True, check=True)
+        )
+        return f"eg-{part.identity}" in found.stdout.decode()
+
+
+@dataclass
+class Fabric:
+    whole: Central
+    link: Link
+    chassis: list[Chassis]
+    world: Router
+    pod: str
+    speakers: Speakers
+    cluster: Cluster
+    parts: dict[str, GatewayPart] = field(default_factory=dict)
+
+    def round(self) -> None:
+        """One round of the coordinator."""
+        found = self._inventory()
+        with self.link.view() as seen:
+            told = sights(found, seen)
+        self.cluster.now += 1
+        self.cluster.programmer.work(found, told)
+
+    def _inventory(self) -> Inventory:
+        documents = [readable(each) for each in self.cluster.documents.values()]
+        return gathered(documents, self.cluster.site, kinds("program"))
+
+    def apply(self, document: dict[str, Any]) -> None:
+        """Have the gateway: rows, both instances, both speakers; returns once its sessions are up."""
+        self.cluster.documents[KEY] = document
+        self.round()
+        assert self.cluster.condition("Validated")[0] == "True", self.cluster.condition("Validated")
+        for told in self.cluster.status()["parts"]:
+            part = part_of({"gateway": KEY, **{name: each for name, each in told.items() if name != "node"}}, "status")
+            self.parts[told["node"]] = part
+            self.build(told["node"])
+        until(lambda: self.up() == len(self.parts), "the sessions are up", _SETTLED)
+        self.round()
+        self.whole.nbctl("--wait=hv", "sync")
+
+    def build(self, name: str) -> None:
+        part = self.parts[name]
+        (chassis,) = (each for each in self.chassis if each.name == name)
+        chassis.build(part)
+        namespaces.within(part.namespace, lambda: without_offload("eth0"))
+        assert part.bfd is not None
+        self.speakers.keep(part.namespace, configuration(part, part.bfd))
+
+    def up(self) -> int:
+        """Sessions that OVN has up."""
+        with self.link.view() as seen:
+            return sum(row.columns["status"] == "up" for row in seen.table(BFD).values())
+
+    def spoken(self, part: GatewayPart) -> set[str]:
+        return {each.state for each in sessions(self.speakers.ask(part.namespace, "show bfd sessions"))}
+
+    def drain(self, name: str, word: str = "drain") -> None:
+        """As the node would ask on its Node, and one round of the coordinator."""
+        said = {"egress_drain": word} if word else {}
+        nodes = {**self.cluster.site.nodes, name: node(name, **said)}  # type: ignore[arg-type] # words alone
+        self.cluster.site = Site(**{**vars(self.cluster.site), "nodes": nodes})
+        self.round()
+        self.whole.nbctl("--wait=hv", "sync")
+
+    def kill(self, part: GatewayPart) -> None:
+        """The whole gateway at once, as with its node."""
+        pid = int(Path(self.speakers._file(part.namespace, "pid")).read_text())
+        namespaces.within(part.namespace, lambda: _down("eth0"))
+        os.kill(pid, 9)
+
+    @contextmanager
+    def probing(self, seconds: float, pause: float = 0.001) -> Iterator[dict[str, Any]]:
+        """Probes from the pod to the world while the block runs; what came of them is filled in at its end."""
+        told: dict[str, Any] = {}
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fabric.probes",
+            "client",
+            ",".join(_WORLDS),
+            str(PORT),
+            str(pause),
+            str(seconds),
+            POD,
+        ]
+        client = subprocess.Popen(["ip", "netns", "exec", self.pod, *command], stdout=subprocess.PIPE)
+        try:
+            yield told
+            output, _ = client.communicate(timeout=seconds + 30)
+            told |= json.loads(output)
+        finally:
+            client.kill()
+            client.wait(10)
+
+
+def _down(link: str) -> None:
+    subprocess.run(["ip", "link", "set", link, "down"], check=True, timeout=10)
+
+
+@contextmanager
+def fabric() -> Iterator[Fabric]:
+    """Everything up to the gateway itself."""
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ovn-")))
+        *nodes, world = stack.enter_context(network(4))
+        under = ["nsenter", "-t", str(world.bridge.pid), "-n", "--"]
+        _ip(under, "link", "add", "br1", "type", "bridge")
+        _ip(under, "addr", "add", f"{_UNDERLAY}/24", "dev", "br1")
+        _ip(under, "link", "set", "br1", "up")
+        tree = packages.ensured()
+        (scratch / "central").mkdir()
+        whole = stack.enter_context(central(tree, scratch / "central", (), (f"ptcp:6642:{_UNDERLAY}",), under))
+        chassis = [stack.enter_context(_chassis(number, each, under, scratch)) for number, each in enumerate(nodes)]
+        for pid in (world.bridge.pid, *(each.pid for each in (*nodes, world))):
+            stack.callback(_forget, f"fabric-{pid}")
+        in_network(world.pid, lambda: without_offload("eth0"))
+        _furnish(whole)
+        pod = stack.enter_context(_pod(chassis[0]))
+        stack.enter_context(_answering(world))
+        link = Link(whole.nb.remote, Follow((LOCAL, REROUTE, DROP), ports=True), lambda: None, random.Random(1))
+        link.start()
+        stack.callback(link.close)
+        link.wait(30)
+        cluster = Cluster()
+        cluster.site = _site()
+        cluster.programmer.database = link
+        (scratch / "bfd").mkdir()
+        found = Fabric(whole, link, chassis, world, pod, Speakers(str(scratch / "bfd")), cluster)
+        stack.callback(_cleared, found)
+        whole.nbctl("--wait=hv", "sync")
+        yield found
+
+
+def _cleared(found: Fabric) -> None:
+    for part in found.parts.values():
+        with suppress(Exception):
+            found.speakers.end(part.namespace)
+        with suppress(OSError):
+            namespaces.remove(part.namespace)
+
+
+def _forget(name: str) -> None:
+    subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=10)
+
+
+def _ip(prefix: list[str], *arguments: str) -> None:
+    subprocess.run([*prefix, "ip", *arguments], check=True, capture_output=True, timeout=10)
+
+
+@contextmanager
+def _chassis(number: int, router: Router, under: list[str], scratch: Path) -> Iterator[Chassis]:
+    name, port, here = f"ch{number}", f"u{number}", ["nsenter", "-t", str(router.pid), "-n", "--"]
+    _ip(under, "link", "add", port, "type", "veth", "peer", "name", "und0", "netns", str(router.pid))
+    _ip(under, "link", "set", port, "master", "br1", "up")
+    _ip(here, "link", "set", "und0", "up")
+    in_network(router.pid, lambda: without_offload("und0"))
+    in_network(router.bridge.pid, lambda: without_offload(port))
+    folder, tree = scratch / name, packages.ensured()
+    folder.mkdir()
+    file = folder / "conf.db"
+    subprocess.run(tree.command("bin/ovsdb-tool", "create", str(file), tree.schema("vswitch")), check=True, timeout=30)
+    prefix = [*here, "env", *(f"{key}={folder}" for key in ("OVS_RUNDIR", "OVN_RUNDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"))]
+    server = Database(
+        tree, folder, "db", "sbin/ovsdb-server", [str(file), f"--remote=punix:{folder / 'db.sock'}"], prefix
+    )
+    switch = Program(
+        tree, folder, "vswitchd", "lib/openvswitch-switch/ovs-vswitchd", [server.remote, "--disable-system"], prefix
+    )
+    controller = Program(tree, folder, "ovn-controller", "bin/ovn-controller", [server.remote], prefix)
+    with running(server):
+        told = {
+            "system-id": name,
+            "hostname": name,
+            "ovn-remote": f"tcp:{_UNDERLAY}:6642",
+            "ovn-encap-type": "geneve",
+            "ovn-encap-ip": f"10.99.0.1{number}",
+            "ovn-bridge-datapath-type": "netdev",
+            "ovn-monitor-all": "true",
+        }
+        _vsctl(server, "--no-wait", "init")
+        _vsctl(
+            server, "--no-wait", "set", "open", ".", *(f"external_ids:{key}={value!s}" for key, value in told.items())
+        )
+        with running(switch):
+            bridges = {"br-phy": ["datapath_type=netdev"], "br-int": ["datapath_type=netdev", "fail_mode=secure"]}
+            for bridge, settings in bridges.items():
+                _vsctl(server, "--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, *settings)
+            _vsctl(server, "add-port", "br-phy", "und0")
+            _ip(here, "addr", "add", f"10.99.0.1{number}/24", "dev", "br-phy")
+            _ip(here, "link", "set", "br-phy", "up")
+            with running(controller):
+                yield Chassis(name, router, [server, switch, controller], server.remote)
+
+
+def _vsctl(server: Database, *arguments: str) -> None:
+    command = server.tree.command("bin/ovs-vsctl", f"--db={server.remote}", "--timeout=20", *arguments)
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+
+
+def _furnish(whole: Central) -> None:
+    """A router between the switch of pods and that of gateways; its port there watches them, as stock OVN can."""
+    parts = (
+        ("lr-add", "vpc1"),
+        ("lrp-add", "vpc1", "vpc1-pods", "0a:00:00:00:10:01", "10.10.0.1/24"),
+        ("lrp-add", "vpc1", "vpc1-inside", "0a:00:00:00:20:01", "10.20.0.1/24"),
+        ("lrp-set-gateway-chassis", "vpc1-inside", "ch0", "10"),
+        *(
+            command
+            for name in ("pods", "inside")
+            for command in (
+                ("ls-add", name),
+                ("lsp-add", name, f"{name}-vpc1"),
+                ("lsp-set-type", f"{name}-vpc1", "router"),
+                ("lsp-set-addresses", f"{name}-vpc1", "router"),
+                ("lsp-set-options", f"{name}-vpc1", f"router-port=vpc1-{name}"),
+            )
+        ),
+        ("lsp-add", "pods", "pod1"),
+        ("lsp-set-addresses", "pod1", f"0a:00:00:00:10:0a {POD}"),
+        ("lr-route-add", "vpc1", "0.0.0.0/0", "10.20.0.254"),  # without any route stock OVN drops before policies
+        ("lr-policy-add", "vpc1", "31000", "ip4.dst == {10.10.0.0/24, 10.20.0.0/24}", "allow"),
+    )
+    whole.nbctl(*(word for part in parts for word in ("--", *part)))
+
+
+@contextmanager
+def _pod(chassis: Chassis) -> Iterator[str]:
+    name = f"pod-{os.getpid()}"
+    here = ["nsenter", "-t", str(chassis.router.pid), "-n", "--"]
+    _ip([], "netns", "add", name)
+    try:
+        _ip(
+            [],
+            "-n",
+            name,
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "v-pod",
+            "netns",
+            str(chassis.router.pid),
+        )
+        _ip([], "-n", name, "link", "set", "eth0", "address", "0a:00:00:00:10:0a", "mtu", "1400", "up")
+        _ip([], "-n", name, "addr", "add", f"{POD}/24", "dev", "eth0")
+        _ip([], "-n", name, "route", "add", "default", "via", "10.10.0.1")
+        _ip(here, "link", "set", "v-pod", "mtu", "1400", "up")
+        namespaces.within(name, lambda: without_offload("eth0"))
+        server = chassis.programs[0]
+        assert isinstance(server, Database)
+        _vsctl(server, "add-port", "br-int", "v-pod", "--", "set", "interface", "v-pod", "external_ids:iface-id=pod1")
+        yield name
+    finally:
+        _forget(name)
+
+
+@contextmanager
+def _answering(world: Router) -> Iterator[None]:
+    for address in _WORLDS:
+        world.run("ip", "addr", "add", f"{address}/24", "dev", "eth0")
+    process = subprocess.Popen(world.program("tests.fabric.probes", "server", ",".join(_WORLDS), str(PORT)))
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _site() -> Site:
+    port = {"name": "vpc1-inside", "ip": "10.20.0.1"}
+    inside = {"vpc": "vpc1", "cidrBlock": "10.20.0.0/24", "gateway": "10.20.0.1"}
+    beyond = {"cidrBlock": "10.77.0.0/24", "gateway": WORLD, "provider": "beyond.default"}
+    return Site(
+        vpcs={"vpc1": Vpc.of({"metadata": {"name": "vpc1"}, "status": {"router": "vpc1", "bfdPort": port}})},
+        subnets={
+            "inside": Subnet.of({"metadata": {"name": "inside"}, "spec": inside}),
+            "beyond": Subnet.of({"metadata": {"name": "beyond"}, "spec": beyond}),
+        },
+        nodes={name: node(name) for name in ("ch1", "ch2")},
+        devices={"beyond.default": "eth0"},
+    )
