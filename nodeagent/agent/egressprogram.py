@@ -28,7 +28,7 @@ from nodeagent.observed.northbound import Northbound
 
 _log = logging.getLogger(__name__)
 
-_TOGETHER: Final = 64  # gateways in one transaction at most: each costs the server a look at the router's policies
+TOGETHER: Final = 64  # gateways in one transaction at most: each costs the server a look at the router's policies
 _WATCHFUL, _BUSY, _IDLE = 0.5, 2.0, 60.0  # seconds to the next round
 
 
@@ -88,8 +88,8 @@ class Programmer:
 
     def _commit(self, plans: Sequence[Transaction]) -> dict[str, str]:
         failures: dict[str, str] = {}
-        for start in range(0, len(plans), _TOGETHER):
-            chunk = plans[start : start + _TOGETHER]
+        for start in range(0, len(plans), TOGETHER):
+            chunk = plans[start : start + TOGETHER]
             try:
                 self.database.commit(*chunk)
             except NodeAgentError:

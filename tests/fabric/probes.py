@@ -35,7 +35,7 @@ def server(addresses: list[str], port: int) -> None:
 
 
 def client(addresses: list[str], port: int, pause: float, seconds: float, source: str) -> None:
-    """`sent` and `lost` are numbers of probes, `gap` the longest time without an answer, `seen` by address."""
+    """`sent` and `lost` count probes, `gap` is the longest time that one address gave no answer, `seen` by address."""
     poll = select.epoll()
     sockets: dict[int, socket.socket] = {}
     sent: dict[int, float] = {}
@@ -67,11 +67,16 @@ def client(addresses: list[str], port: int, pause: float, seconds: float, source
     end = time.monotonic() + _LINGER
     while len(answered) < len(sent) and (left := end - time.monotonic()) > 0:
         take(left)
-    times = sorted(answered.values())
-    gaps = [later - before for before, later in itertools.pairwise(times)]
-    lost = sorted(sent.keys() - answered.keys())
-    told = {"sent": len(sent), "lost": len(lost), "gap": max(gaps, default=seconds), "seen": seen}
+    gaps = [
+        _gap(sorted(answered[each] for each in answered if each % len(addresses) == turn), seconds)
+        for turn in range(len(addresses))
+    ]
+    told = {"sent": len(sent), "lost": len(sent) - len(answered), "gap": max(gaps), "seen": seen}
     print(json.dumps(told))  # noqa: T201 - what it is for
+
+
+def _gap(times: list[float], seconds: float) -> float:
+    return max((later - before for before, later in itertools.pairwise(times)), default=seconds)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,18 @@ def test_silence_moves_the_traffic_while_the_gateway_forwards_on(site: Fabric) -
     until(lambda: site.up() == 2, "the session is back", 60.0)
 
 
+def test_a_northbound_database_that_is_away_and_a_controller_that_starts_again_cost_no_packet(site: Fabric) -> None:
+    with site.probing(6.0) as told:
+        site.whole.nb.stop()
+        (controller,) = (each for each in site.chassis[1].programs if each.name == "ovn-controller")
+        controller.stop()
+        controller.start()
+        site.whole.nb.start()
+    assert told["lost"] == 0, told
+    until(lambda: site.up() == 2, "all is followed again", 60.0)
+    site.round()
+
+
 def test_a_gateway_that_dies_is_missed_and_built_again(site: Fabric) -> None:
     part = site.parts["ch1"]
     with site.probing(6.0, 0.005) as told:
