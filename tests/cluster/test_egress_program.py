@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +12,12 @@ from typing import Any
 
 import pytest
 
+from nodeagent.agent.assigned import Assigned, words
+from nodeagent.egress.keeper import Parts
 from nodeagent.egress.partfile import part_of
+from nodeagent.host.store import Store
+from nodeagent.host.tree import Tree
+from nodeagent.kube.connection import connect
 from tests.cluster.client import ApiError
 from tests.cluster.controlplane import ControlPlane, eventually
 from tests.cluster.coordinators import CoordinatorProcess
@@ -225,6 +231,45 @@ def test_a_coordinator_that_comes_back_changes_nothing(scene: Scene) -> None:
     after = scene.gateway(), scene.rows("Logical_Router_Policy", "_uuid", "match", "nexthops")
     assert after[0] == before[0]
     assert all(row in after[1] for row in before[1])
+
+
+def test_a_node_finds_its_part_by_its_label_and_keeps_it_without_an_api_server(scene: Scene) -> None:
+    """With the identity of the agent: what it may see of gateways is enough."""
+    scene.apply()
+    with scene.running():
+        eventually(lambda: bool(scene.session("10.20.0.11")), "it is programmed", 60.0)
+        node = scene.session("10.20.0.11")["node"]
+        token = scene.plane.service_account_token("nodeagent", "agent")
+        connection = connect(str(scene.plane.kubeconfig_with_token("agent", token)), "tests")
+        with _store(scene.folder) as store:
+            assigned = Assigned(connection, {"EgressGateway"}, node, store)
+            woken = threading.Event()
+            assigned.heed(woken.set)
+            assert assigned.parts() == Parts()
+            assigned.start()
+            eventually(lambda: bool(assigned.parts().parts), "the part is seen", 60.0)
+            (part,) = assigned.parts().parts
+            assert "10.20.0.11" in {leg.host for leg in part.inside}
+            assert assigned.withdrawn()["10.20.0.11"] == (False, "")
+            scene.ups()
+            scene.annotate(node, egress_drain="drain")
+            eventually(lambda: assigned.withdrawn()["10.20.0.11"][0], "the withdrawal is seen", 60.0)
+            assert words(connection, {"EgressGateway"}, node)["10.20.0.11"] == (True, "Drained")
+            assigned.close()
+            assert woken.is_set()
+        with _store(scene.folder) as store:  # a start while nobody answers
+            nobody = Assigned(connection, {"EgressGateway"}, node, store)
+            assert nobody.parts() == Parts((part,))
+
+
+@contextmanager
+def _store(folder: Path) -> Iterator[Store]:
+    tree = Tree("/")
+    store = Store(tree, str(folder / "state"))
+    store.prepare()
+    yield store
+    store.close()
+    tree.close()
 
 
 def _without_node(part: dict[str, Any]) -> dict[str, Any]:
