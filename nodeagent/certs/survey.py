@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from nodeagent.certs.catalog import (
     BOOTSTRAP_CONF,
@@ -95,13 +96,19 @@ class Survey:
         authorities = {**self.authorities, authority.path: authority.contents.certificates}
         return replace(self, specimens=(*self.specimens, authority), authorities=authorities)
 
+    @cached_property
+    def _first(self) -> dict[str, Specimen]:
+        """The first specimen of each path: each of thousands is judged by a few of the others."""
+        return {each.path: each for each in reversed(self.specimens)}
+
     def leaf(self, path: str) -> Certificate | None:
         """The certificate that is used from the file at `path`."""
-        return next((each.leaf for each in self.specimens if each.path == path), None)
+        found = self._first.get(path)
+        return found.leaf if found is not None else None
 
     def authority(self, path: str) -> Specimen | None:
         """The CA file at `path`; None if it holds no CA."""
-        return next((each for each in self.specimens if each.path == path and path in self.authorities), None)
+        return self._first.get(path) if path in self.authorities else None
 
 
 def survey(library: Library, extra: Sequence[str] = ()) -> Survey:
