@@ -26,7 +26,7 @@ from nodeagent.certs.findings import Code, Finding, Severity
 from nodeagent.certs.monitor import Look
 from nodeagent.certs.renewal import Wanted, is_reissued
 from nodeagent.certs.repair import Repair, Restart, called_for
-from nodeagent.certs.served import Answer
+from nodeagent.certs.served import ending
 from nodeagent.certs.turn import etcd_members, etcd_peers, out_of_turn, postponed, too_few
 from nodeagent.engine.executor import Progress, Result
 from nodeagent.engine.formats import refuse_later
@@ -82,7 +82,7 @@ class Rotator:
         """What is due. Before anything starts anew it is asked again, since the look may remember older answers."""
         rule = self._inspector.policy.rule
         due = _due(look, rule)
-        if due.restarts:
+        if due.remembered:
             due = _due(replace(look, answers=self._inspector.answers(self._inspector.survey(), look.now)), rule)
         if not called_for(look.inventory):
             return due
@@ -128,7 +128,7 @@ class Rotator:
         with self._place.store.locked(settings.apply.lock_timeout):
             self._place.job.recover()
             proposal = self._rotation.propose(wanted, look.now, self._memory.tried)
-            outcome = self._rotation.renew(replace(proposal, restarts=due.restarts), _silent)
+            outcome = self._rotation.renew(proposal, _silent)
         names = ", ".join(due.names)
         if outcome.result is Result.APPLIED:
             self._memory.try_once(each.serial for each in proposal.repairs if isinstance(each, Restart))
@@ -152,10 +152,10 @@ class Rotator:
 
 @dataclass(frozen=True)
 class _Due:
-    """What is due, by name and path; `restarts` are components that start anew for their loopback certificate."""
+    """What is due, by name and path; with `remembered` what components served when they were last asked."""
 
     certificates: tuple[tuple[str, str, Certificate], ...]
-    restarts: tuple[str, ...]
+    remembered: bool = False
     repairs: tuple[Repair, ...] = ()
 
     def __bool__(self) -> bool:
@@ -194,21 +194,14 @@ def _due(look: Look, rule: Rule) -> _Due:
     )
     loopbacks = tuple(
         (f"loopback certificate of {answer.target.component}", answer.target.label, answer.certificate)
-        for answer in look.answers
-        if answer.certificate is not None and _is_due(answer, rule, look.now)
+        for answer in ending(look.answers, rule, look.now)
+        if answer.certificate is not None
     )
-    restarts = tuple(answer.target.component for answer in look.answers if _is_due(answer, rule, look.now))
-    return _Due((*files, *loopbacks), restarts)
+    return _Due((*files, *loopbacks), bool(loopbacks))
 
 
 def _silent(_: Progress) -> None:
     """The log tells the outcome."""
-
-
-def _is_due(answer: Answer, rule: Rule, now: datetime.datetime) -> bool:
-    """Whether a component has to start anew for its loopback certificate, which it makes as it starts."""
-    found = answer.certificate
-    return answer.target.is_loopback and found is not None and rule.due(found, now)
 
 
 def _finding(due: _Due, severity: Severity, message: str, advice: str) -> Finding:

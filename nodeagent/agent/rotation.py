@@ -16,9 +16,9 @@ from nodeagent.certs.contents import contents
 from nodeagent.certs.facts import Certificate, Contents
 from nodeagent.certs.inventory import Inventory
 from nodeagent.certs.node import FILE_LIMIT
-from nodeagent.certs.renewal import Renewal, Wanted, manifests_of, propose, restarted
+from nodeagent.certs.renewal import Renewal, Wanted, manifests_of, propose, starting
 from nodeagent.certs.repair import Repair, Restart
-from nodeagent.certs.served import targets
+from nodeagent.certs.served import ending, loopback_names, targets
 from nodeagent.certs.survey import Specimen, Survey
 from nodeagent.certs.swap import Aftermath, Component, Disk, Renewed, Served
 from nodeagent.changes.units import RestartUnit
@@ -42,7 +42,8 @@ _READ_ONCE: Final = {KUBELET_SELF_SIGNED, KUBELET_CLIENT, KUBELET_CONF}  # by th
 class Proposal:
     """What is to be renewed, and what was seen when that was decided.
 
-    `repairs` let the kubelet go on by itself; `restarts` are static pods that have to start anew whatever is renewed.
+    `repairs` let the kubelet go on by itself; `restarts` are static pods that start anew for their loopback
+    certificates.
     """
 
     survey: Survey
@@ -57,7 +58,7 @@ class Proposal:
     @property
     def pods(self) -> tuple[str, ...]:
         """All static pods that start anew, sorted."""
-        return tuple(sorted({*restarted(self.renewals), *self.restarts}))
+        return tuple(sorted({*starting(self.renewals), *self.restarts}))
 
 
 class Rotation:
@@ -80,8 +81,9 @@ class Rotation:
         survey = self._surveyed(wanted)
         inventory = self._inspector.inventory(survey, now)
         mends = () if wanted.requests else self.repairs(survey, inventory, wanted, now, tried)
-        renewals = propose(survey, inventory, wanted, now, {each.path for each in mends})
-        return Proposal(survey, renewals, now, mends)
+        restarts = {} if wanted.requests else self._restarts(survey, wanted, now)
+        renewals = propose(survey, inventory, wanted, now, {each.path for each in mends}, restarts)
+        return Proposal(survey, renewals, now, mends, tuple(restarts.values()))
 
     def repairs(
         self, survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.datetime, tried: Collection[str]
@@ -91,6 +93,20 @@ class Rotation:
         if not self._place.node.running:
             found = tuple(each for each in found if not isinstance(each, Restart))
         return tuple(each for each in found if not wanted.names or each.name in wanted.names)
+
+    def _restarts(self, survey: Survey, wanted: Wanted, now: datetime.datetime) -> Mapping[str, str]:
+        """Components by the names of their loopback certificates: those named, else those that are due.
+
+        None of a node that is not running: the certificates are in the memory of what does not run there.
+        """
+        if not self._place.node.running:
+            return {}
+        names = loopback_names(survey)
+        if wanted.names:
+            return {name: component for name, component in names.items() if name in wanted.names}
+        due = ending(self._inspector.answers(survey, now), self._inspector.policy.rule, now)
+        components = {each.target.component for each in due}
+        return {name: component for name, component in names.items() if component in components}
 
     def _surveyed(self, wanted: Wanted) -> Survey:
         """What is on the node, and the CA that was named by hand."""

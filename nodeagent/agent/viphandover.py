@@ -10,7 +10,7 @@ import logging
 from contextlib import closing
 from typing import Final
 
-from nodeagent.agent.announcer import Events
+from nodeagent.agent.announcer import Events, NoEvents
 from nodeagent.agent.turn import Turn
 from nodeagent.host.fitness import unanswered
 from nodeagent.host.livez import HealthServer
@@ -25,6 +25,11 @@ _log = logging.getLogger(__name__)
 LEASE: Final = "nodeagent-vip-handover"
 _TURN: Final = 10.0  # seconds that a node waits for its turn
 _PEER: Final = 2.0  # seconds that a peer may take to answer
+
+
+def by_hand(settings: Settings) -> PlannedWork:
+    """The participant of a command, which belongs to no cluster: whose turn it is, the person knows who types it."""
+    return PlannedWork(settings, Turn(None, "", LEASE, settings.node_name, ""), NoEvents())
 
 
 class PlannedWork:

@@ -84,14 +84,21 @@ class Renewal:
 
 
 def propose(
-    survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.datetime, repaired: Collection[str] = ()
+    survey: Survey,
+    inventory: Inventory,
+    wanted: Wanted,
+    now: datetime.datetime,
+    repaired: Collection[str] = (),
+    restarted: Collection[str] = (),
 ) -> tuple[Renewal, ...]:
     """The renewals, in the order of the inventory; Rejected with everything that speaks against them.
 
-    Paths that are `repaired` need none.
+    Paths that are `repaired` need none; `restarted` are the names of loopback certificates, which no file holds.
     """
     chosen = [each for each in _chosen(survey, inventory, wanted, now) if each.path not in repaired]
-    problems = [*_unknown(inventory, wanted, repaired), *_of_node(inventory, chosen, wanted)]
+    problems = [*_unknown(inventory, wanted, repaired, restarted)]
+    if chosen or restarted:
+        problems += _of_node(inventory, chosen, wanted)
     renewals = []
     for entry in chosen:
         specimen = _specimen(survey, entry)
@@ -129,18 +136,18 @@ def _chosen(survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.
             yield entry
 
 
-def _unknown(inventory: Inventory, wanted: Wanted, repaired: Collection[str]) -> Iterator[Problem]:
+def _unknown(
+    inventory: Inventory, wanted: Wanted, repaired: Collection[str], restarted: Collection[str]
+) -> Iterator[Problem]:
     there = (each for each in inventory.entries if each.certificate is not None or each.path in repaired)
-    known = sorted({entry.name for entry in there})
+    known = sorted({*(entry.name for entry in there), *restarted})
     for name in wanted.names:
         if name not in known:
             yield Problem(name, "", "there is no such certificate on this node", f"there are: {', '.join(known)}")
 
 
 def _of_node(inventory: Inventory, chosen: Sequence[Entry], wanted: Wanted) -> Iterator[Problem]:
-    """What stands in the way of any renewal on this node."""
-    if not chosen:
-        return
+    """What stands in the way of any renewal or restart on this node."""
     by_own_ca = not (wanted.ca_key or wanted.requests) and not all(map(_signs_itself, chosen))
     if inventory.node.role is Role.WORKER and by_own_ca:
         advice = "the kubelet renews its own; an expired one takes a bootstrap token"
@@ -242,7 +249,7 @@ def _own_lifetime(current: Certificate) -> datetime.timedelta:
     return max(hour, round(current.lifetime / hour) * hour)
 
 
-def restarted(renewals: Iterable[Renewal]) -> tuple[str, ...]:
+def starting(renewals: Iterable[Renewal]) -> tuple[str, ...]:
     """The static pods that have to start anew, sorted."""
     return tuple(sorted({pod for renewal in renewals for pod in renewal.restart}))
 

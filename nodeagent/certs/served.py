@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from nodeagent.certs.case import Policy
 from nodeagent.certs.catalog import KUBELET_SELF_SIGNED, KUBELET_SERVER, PKI
-from nodeagent.certs.due import State, state
+from nodeagent.certs.due import Rule, State, state
 from nodeagent.certs.facts import Certificate, rfc3339
 from nodeagent.certs.findings import Code, Finding, Severity
 from nodeagent.certs.node import Probe
@@ -75,6 +75,18 @@ class Answer:
 def targets(survey: Survey) -> tuple[Target, ...]:
     """What should listen on this node, by its static pods and the kubelet's own certificates."""
     return (*_loopbacks(survey), *_servers(survey), *_kubelet(survey))
+
+
+def loopback_names(survey: Survey) -> Mapping[str, str]:
+    """By the name of each loopback certificate ("apiserver-loopback") the component of this node that makes it."""
+    made = (each.component for each in _loopbacks(survey))
+    return {f"{component.removeprefix('kube-')}-loopback": component for component in made}
+
+
+def ending(answers: Iterable[Answer], rule: Rule, now: datetime.datetime) -> tuple[Answer, ...]:
+    """The loopback certificates that are due for renewal: their components have to start anew."""
+    loopbacks = ((each, each.certificate) for each in answers if each.target.is_loopback)
+    return tuple(each for each, found in loopbacks if found is not None and rule.due(found, now))
 
 
 def _loopbacks(survey: Survey) -> Iterator[Target]:

@@ -43,7 +43,7 @@ def register(actions: Commands) -> None:
         help="leave signing requests and their keys there, for the administrator of an external CA, and renew nothing",
     )
     for each in (plan, renew):
-        each.add_argument("name", nargs="*", metavar="NAME", help="a name of `certs list`, such as apiserver")
+        each.add_argument("name", nargs="*", metavar="NAME", help="a name of `certs list`, or apiserver-loopback")
         each.add_argument("--all", action="store_true", help="everything that is this agent's task, due or not")
         each.add_argument("--days", type=_days, metavar="N", help="validity in days; its own without it")
         each.add_argument("--ca-cert", metavar="PATH", default="", help="CA to sign with, instead of the node's own")
@@ -132,9 +132,12 @@ def _misused(message: str) -> NoReturn:
 def _rotation(place: agent.Workplace, settings: Settings) -> Rotation:
     from nodeagent.agent.certificates import inspector_of  # noqa: PLC0415 - by need, as said above
     from nodeagent.agent.rotation import Rotation  # noqa: PLC0415
-    from nodeagent.engine.handover import Handover  # noqa: PLC0415 - nothing that it renews restarts an API server
+    from nodeagent.agent.viphandover import by_hand  # noqa: PLC0415
+    from nodeagent.engine.handover import Handover  # noqa: PLC0415
 
-    return Rotation(place, inspector_of(settings, place.tree), Handover())
+    handover = Handover()
+    handover.register(by_hand(settings))
+    return Rotation(place, inspector_of(settings, place.tree), handover)
 
 
 def _now() -> datetime.datetime:
@@ -147,6 +150,7 @@ def _document(proposal: Proposal) -> dict[str, Any]:
     return {
         "renewals": [each.facts() for each in proposal.renewals],
         "repairs": [facts(each) for each in proposal.repairs],
+        "restarts": list(proposal.restarts),
     }
 
 
@@ -157,6 +161,8 @@ def _tell(proposal: Proposal) -> None:
             print(f"  restart {pod}, which reads it only when it starts")
     for mend in proposal.repairs:
         print(mend.describe())
+    for component in proposal.restarts:
+        print(f"restart {component}, which makes its loopback certificate when it starts")
     if not proposal:
         print("nothing is due")
 
@@ -175,4 +181,6 @@ def _ended(output: str, proposal: Proposal, outcome: Outcome | None) -> int:
             print(f"{show.counted(len(proposal.renewals), 'certificate')} renewed")
         if proposal.repairs:
             print(f"{show.counted(len(proposal.repairs), 'repair')} made")
+        if proposal.restarts:
+            print(f"{show.counted(len(proposal.restarts), 'component')} restarted")
     return ERROR if result is Result.UNDONE else OK

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from nodeagent import agent
 from nodeagent.agent.certificates import inspector_of
-from nodeagent.agent.rotation import Proposal, Rotation
+from nodeagent.agent.rotation import Rotation
 from nodeagent.certs.renewal import Wanted
 from nodeagent.engine.executor import Progress
 from nodeagent.engine.handover import Handover
@@ -39,8 +39,7 @@ def main() -> None:
     with agent.opened(settings) as place, place.store.locked(30.0):
         rotation = Rotation(place, inspector_of(settings, place.tree), handover)
         now = datetime.now(UTC)
-        survey = rotation.propose(Wanted(), now).survey
-        outcome = rotation.renew(Proposal(survey, (), now, restarts=("kube-apiserver",)), silent)
+        outcome = rotation.renew(rotation.propose(Wanted(("apiserver-loopback",)), now), silent)
     sys.stdout.write(json.dumps({"result": str(outcome.result), "why": outcome.why, "asked": participant.asked}))
 
 

@@ -127,6 +127,14 @@ def test_an_api_server_starts_anew_after_traffic_has_moved_away(node: KubeadmNod
     node.until(lambda: node.get("node", node.name) != {}, "the API server answers")
 
 
+def test_an_api_server_starts_anew_by_hand_for_its_loopback_certificate(node: KubeadmNode) -> None:
+    before = _loopback(node)
+    done = _renew(node, "apiserver-loopback")
+    assert (done["result"], done["renewals"], done["restarts"]) == ("applied", [], ["kube-apiserver"])
+    assert _loopback(node) > before
+    node.until(lambda: node.get("node", node.name) != {}, "the API server answers")
+
+
 def _loopback(node: KubeadmNode) -> str:
     """The name of the certificate that the kube-apiserver made for itself when it started."""
     probes = json.loads(node.python("-m", "nodeagent", "certs", "probe", "-o", "json", check=False).stdout)["probes"]

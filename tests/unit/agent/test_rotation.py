@@ -21,6 +21,7 @@ from nodeagent.certs.renewal import Wanted
 from nodeagent.engine.executor import Progress, Result
 from nodeagent.engine.handover import Handover
 from nodeagent.errors import NodeAgentError, Rejected
+from nodeagent.observed.certificates import Served
 from nodeagent.settings.model import build
 from tests import vectors
 from tests.unit.certs import authority as made
@@ -98,6 +99,51 @@ def test_keys_are_0600_whatever_they_were_before_and_copies_are_kept_for_a_while
     assert all(path.stat().st_nlink == 1 for path in copies)
     renew(node.root, EVERYTHING, NOW + 30 * DAY)
     assert len(list(kept.iterdir())) == 4, "the older ones are gone"
+
+
+LOOPBACK = Wanted(("apiserver-loopback",))
+
+
+@contextmanager
+def running(node: Scratch, monkeypatch: pytest.MonkeyPatch, ends: datetime.datetime) -> Iterator[Rotation]:
+    """The node as one that runs, with a kube-apiserver whose loopback certificate ends then."""
+    node.manifest("kube-apiserver", "--secure-port=1")
+    own = made.issue("apiserver-loopback-client@1760000000", begins=ends - 365 * DAY, ends=ends)
+    monkeypatch.setattr("nodeagent.host.probe.TlsProbe.served", lambda _, endpoint: Served(endpoint, own.der))
+    with rotation(node.root) as one:
+        monkeypatch.setattr(one._place.node, "running", True)
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("wanted", "days", "restarts"),
+    [
+        (LOOPBACK, 300, ("kube-apiserver",)),
+        (Wanted(), 20, ("kube-apiserver",)),
+        (EVERYTHING, 20, ("kube-apiserver",)),
+        (Wanted(), 300, ()),
+        (EVERYTHING, 300, ()),
+        (Wanted(("front-proxy-client",)), 20, ()),
+        (Wanted(requests=True), 20, ()),
+    ],
+)
+def test_a_component_starts_anew_for_its_loopback_certificate_by_name_or_when_due(
+    node: Scratch, monkeypatch: pytest.MonkeyPatch, wanted: Wanted, days: int, restarts: tuple[str, ...]
+) -> None:
+    with running(node, monkeypatch, NOW + days * DAY) as one:
+        assert one.propose(wanted, NOW).restarts == restarts
+
+
+def test_nothing_starts_anew_beside_a_second_manifest(node: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.manifest("kube-apiserver", file="kube-apiserver.yaml.bak")
+    with running(node, monkeypatch, NOW + 300 * DAY) as one, pytest.raises(Rejected) as told:
+        one.propose(LOOPBACK, NOW)
+    assert "is declared by" in str(told.value)
+
+
+def test_below_a_mere_root_there_is_no_loopback_certificate(node: Scratch) -> None:
+    node.manifest("kube-apiserver")
+    assert "apiserver-loopback: there is no such certificate" in refused(node, LOOPBACK)
 
 
 def test_neither_journal_nor_originals_nor_generations_hold_a_key(node: Scratch) -> None:
