@@ -37,7 +37,7 @@ class Tables(Collector):
         """From now on these; KeyError for a name that was not defined."""
         if unknown := rows.keys() - self._columns.keys():
             raise KeyError(min(unknown))
-        self._rows = {name: {row.labels: row.value for row in table} for name, table in rows.items()}
+        self._rows = {name: {_encodable(row.labels): row.value for row in table} for name, table in rows.items()}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families, as prometheus_client asks for them."""
@@ -47,3 +47,8 @@ class Tables(Collector):
             for values, value in rows.get(name, {}).items():
                 family.add_metric(values, value)
             yield family
+
+
+def _encodable(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels with what is no Unicode escaped, such as a byte of a file's name: one would cost the whole scrape."""
+    return tuple(label.encode(errors="backslashreplace").decode() for label in labels)

@@ -26,3 +26,9 @@ def test_rows_are_replaced_as_a_whole_and_stand_once() -> None:
     with pytest.raises(KeyError):
         tables.show({"begins": []})
     assert _samples(registry, "ends") == {"/c": 4.0}
+
+
+def test_a_name_that_is_no_unicode_does_not_cost_the_scrape() -> None:
+    registry = Registry("1")
+    Tables(registry, {"table": ("A table", ("path",))}).show({"table": [Row(("/non\udcffutf8",), 1.0)]})
+    assert 'table{path="/non\\\\udcffutf8"} 1.0' in registry.exposition().decode()
