@@ -18,6 +18,7 @@ from nodeagent.machineconfig.documents import INTEGER_DIGITS, Unreadable
 ALIAS_LIMIT: Final = 1 << 20  # characters and values that the aliases of one source may expand to
 NODE_LIMIT: Final = 1 << 18  # values in the YAML of one source
 DEPTH_LIMIT: Final = 100
+_QUOTED: Final = 40  # characters of a tag or an alias
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -135,12 +136,12 @@ class _Composer:
             raise Unreadable(f"{_line(event)} is nested more than {DEPTH_LIMIT} levels deep")
         value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
         if event.tag is not None and _TAGS.get(event.tag) is not type(value):
-            raise Unreadable(f"{_line(event)} has tag {event.tag!r}, which means nothing here; remove it")
+            raise Unreadable(f"{_line(event)} has tag {_clipped(event.tag)!r}, which means nothing here; remove it")
         self.stack.append(_Collection(value, event.anchor))
 
     def _resolve(self, event: yaml.AliasEvent) -> tuple[Any, int]:
         if event.anchor not in self.anchors:
-            raise Unreadable(f"{_line(event)} uses alias *{event.anchor}, which is not defined before it")
+            raise Unreadable(f"{_line(event)} uses alias *{_clipped(event.anchor)}, which is not defined before it")
         value, size = self.anchors[event.anchor]
         self.expanded += size
         if self.expanded > ALIAS_LIMIT:
@@ -177,10 +178,15 @@ def _line(event: Any) -> str:
     return f"line {event.start_mark.line + 1}"
 
 
+def _clipped(word: str | None) -> str:
+    """Enough of a word to find it by: what should be a value may be a secret."""
+    return word if word and len(word) <= _QUOTED else f"{(word or '')[:_QUOTED]}…"
+
+
 def _scalar(event: yaml.ScalarEvent) -> Any:
     if event.tag is not None:
         if _TAGS.get(event.tag) is not str:
-            raise Unreadable(f"{_line(event)} has tag {event.tag!r}, which means nothing here; remove it")
+            raise Unreadable(f"{_line(event)} has tag {_clipped(event.tag)!r}, which means nothing here; remove it")
         return event.value
     return _plain(event.value) if event.implicit[0] else event.value
 
