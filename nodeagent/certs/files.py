@@ -69,7 +69,7 @@ def _permissions(specimen: Specimen) -> Iterator[Finding]:
         severity = Severity.CRITICAL if key_file.mode & 0o007 else Severity.WARNING
         message = f"holds a private key and has mode {key_file.mode:04o}"
         yield Finding(key_file.path, Code.KEY_PERMISSIONS, severity, message, f"chmod 0600 {key_file.path}")
-    elif _is_writable_by_others(specimen.file):
+    if specimen.file is not key_file and _is_writable_by_others(specimen.file):
         message = f"can be written by others than its owner (mode {specimen.file.mode:04o})"
         yield Finding(specimen.path, Code.FILE_PERMISSIONS, Severity.HIGH, message, f"chmod go-w {specimen.path}")
 

@@ -154,12 +154,14 @@ def _digest(public: CertificatePublicKeyTypes | PublicKeyTypes) -> str:
 
 
 def key(der: bytes) -> Key:
-    """The public half of an unencrypted private key (PKCS#1, PKCS#8, SEC 1); ValueError if it is none.
+    """The public half of a private key (PKCS#1, PKCS#8, SEC 1), nothing of an encrypted one; ValueError if it is none.
 
     Nothing is computed with the private half, so its primes are not tested: that takes 35 ms for each RSA-2048 key.
     """
     try:
         public = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True).public_key()
+    except TypeError:  # it takes a password
+        return Key(encrypted=True)
     except FAILURES:  # no cause: it may quote what it was given
         raise ValueError("is no private key that can be read") from None
     return Key(_digest(public), key_type(public))
