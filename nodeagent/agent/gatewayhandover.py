@@ -62,7 +62,7 @@ class Silence:
     def come_back(self) -> None:
         self.files.end(self.name)
         if not self.files.word():
-            for namespace in silence.speaking():
+            for namespace in silence.silent():
                 silence.unsilence(namespace)
 
 

@@ -18,7 +18,7 @@ from nodeagent.agent.jobs import Context, Loop
 from nodeagent.agent.turn import Turn
 from nodeagent.agent.workplace import opened
 from nodeagent.egress.inventory import kinds
-from nodeagent.egress.keeper import NAME, DataPlane, Keeper, Parts
+from nodeagent.egress.keeper import NAME, DataPlane, Keeper, Parts, lacking
 from nodeagent.egress.part import PREFIX, GatewayPart, Leg
 from nodeagent.egress.partfile import part_of
 from nodeagent.egress.series import COLUMNS, series
@@ -32,12 +32,14 @@ from nodeagent.host.drainfile import WORK, DrainFiles
 from nodeagent.host.gatewaycounters import counters
 from nodeagent.host.speakers import Speakers
 from nodeagent.observed import nodes
+from nodeagent.observed.kernel import Port
 from nodeagent.settings import Settings
 from nodeagent.telemetry.metrics.tables import Tables, rows
 
 if TYPE_CHECKING:  # the API's client, only in a cluster
     from nodeagent.agent.assigned import Assigned
 
+_SPEAKERS: Final = "bfd"  # directory below that of run files
 _LOOK: Final = 1.0  # seconds between two looks at sessions, and at routers outside
 _PATIENCE: Final = 0.3  # seconds in which a router answers
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -98,7 +100,7 @@ class _Job:
             self._parts, *planes(settings), context.reporter, settings.gateways.interval, self._speech, self._files.word
         )
         self._upstream = Upstream(lambda: self._keeper.found.parts, _answers, self._wake, _LOOK)
-        speakers = Speakers(f"{settings.run_dir}/bfd")
+        speakers = Speakers(f"{settings.run_dir}/{_SPEAKERS}")
         self._speaking = Speaking(self._found, speakers, silence, self._reason, self._wake, _LOOK)
         turns = {NAME: self._keep, "egress-bfd": self._speaking.tick}
         if settings.gateways.upstream:
@@ -154,6 +156,15 @@ def _answers(part: GatewayPart, link: str, leg: Leg) -> bool:
         return bool(namespaces.within(part.namespace, lambda: ask(link, leg.router, _PATIENCE)))
     except OSError:
         return False
+
+
+def remove(settings: Settings, namespace: str) -> None:
+    """Take one gateway of this node away, with its speaker and its port."""
+    Speakers(f"{settings.run_dir}/{_SPEAKERS}").end(namespace)
+    kernel, switch = planes(settings)
+    for change in lacking(Parts(), kernel, switch).changes:
+        if change.fact.namespace == namespace:
+            (switch if isinstance(change.fact, Port) else kernel).carry_out(change)
 
 
 def planes(settings: Settings) -> tuple[DataPlane, DataPlane]:

@@ -15,20 +15,25 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, assert_never, cast
 
 from nodeagent import __version__
+from nodeagent.agent.gateways import remove
 from nodeagent.agent.workplace import Workplace, opened
 from nodeagent.changes.leavings import (
     ClearNode,
     DeleteObject,
     DeleteRows,
     DropFinalizers,
+    EndSilence,
     GiveUpTrackFile,
     Leaving,
+    RemoveGateway,
     RemoveRecovery,
     RemoveRunFile,
 )
+from nodeagent.egress.part import PREFIX
 from nodeagent.engine.plan import Change, Plan
 from nodeagent.errors import Broken, NodeAgentError, Problem, Rejected
-from nodeagent.host import recovery
+from nodeagent.host import namespaces, recovery, silence
+from nodeagent.host.drainfile import DrainFiles
 from nodeagent.host.trackfile import TrackFile
 from nodeagent.settings import Settings
 from nodeagent.telemetry.status import NAME as STATUS
@@ -42,7 +47,8 @@ _GATEWAYS: Final = re.compile(r"/[a-z-]*egress-?gateways/")  # objects that rows
 
 def node_plan(place: Workplace) -> Plan:
     """What is left of this node's agent."""
-    return Plan.of([*_run_files(place.settings.run_dir), *_recovery(place), *_own_node(place.settings)])
+    run_dir = place.settings.run_dir
+    return Plan.of([*_run_files(run_dir), *_gateways(), *_recovery(place), *_own_node(place.settings)])
 
 
 def refuse_while_running(place: Workplace) -> None:
@@ -72,6 +78,15 @@ def _run_files(directory: str) -> Iterator[Leaving]:
         yield GiveUpTrackFile(directory, left)
     if os.path.lexists(f"{directory}/{STATUS}"):
         yield RemoveRunFile(f"{directory}/{STATUS}")
+    yield from map(RemoveRunFile, DrainFiles(directory).left())
+
+
+def _gateways() -> Iterator[Leaving]:
+    """Network namespaces of ours, and rules of ours in those of others, such as Kube-OVN's gateways."""
+    ours = frozenset(namespaces.names(PREFIX))
+    yield from map(RemoveGateway, sorted(ours))
+    with suppress(Broken):  # without libnftables nothing was ever silenced
+        yield from (EndSilence(name) for name in silence.silent() if name not in ours)
 
 
 def _recovery(place: Workplace) -> Iterator[Leaving]:
@@ -192,6 +207,10 @@ class _Effects:
             case RemoveRunFile():
                 with suppress(FileNotFoundError):
                     os.unlink(change.subject)
+            case RemoveGateway():
+                remove(self._settings, change.subject)
+            case EndSilence():
+                silence.unsilence(change.subject)
             case RemoveRecovery():
                 place = self._place
                 recovery.remove(place.tree, place.store, place.systemd)

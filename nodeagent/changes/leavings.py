@@ -97,6 +97,26 @@ class RemoveRecovery(_Leaving):
 
 
 @dataclass(frozen=True)
+class RemoveGateway(_Leaving):
+    """An egress gateway of this node: its speaker of BFD, its network namespace, its port on the switch."""
+
+    phase = Phase.FILES
+
+    def describe(self) -> str:
+        return f"remove the egress gateway in the network namespace {self.subject}"
+
+
+@dataclass(frozen=True)
+class EndSilence(_Leaving):
+    """The rule that silences BFD in a network namespace."""
+
+    phase = Phase.FILES
+
+    def describe(self) -> str:
+        return f"let BFD speak again in the network namespace {self.subject}"
+
+
+@dataclass(frozen=True)
 class ClearNode(_Leaving):
     """What was said on a Node, and a cordon that is the coordinator's."""
 
@@ -120,4 +140,14 @@ class DeleteObject(_Leaving):
         return f"delete {self.subject}"
 
 
-Leaving = DeleteRows | DropFinalizers | RemoveRunFile | GiveUpTrackFile | RemoveRecovery | ClearNode | DeleteObject
+Leaving = (
+    DeleteRows
+    | DropFinalizers
+    | RemoveRunFile
+    | GiveUpTrackFile
+    | RemoveRecovery
+    | RemoveGateway
+    | EndSilence
+    | ClearNode
+    | DeleteObject
+)

@@ -48,12 +48,17 @@ def unsilence(namespace: str) -> None:
 
 
 def silenced(namespace: str) -> bool:
-    """Whether it is silent; False where there is no such namespace."""
+    """Whether it is silent; False where there is no such namespace, or the file of its name is none."""
     try:
         namespaces.within(namespace, lambda: nftables.run([{"list": {"table": {"family": _FAMILY, "name": TABLE}}}]))
-    except FileNotFoundError:
+    except OSError:
         return False
     return True
+
+
+def silent() -> tuple[str, ...]:
+    """Names of all namespaces that are silent, whether somebody speaks there or not."""
+    return tuple(name for name in namespaces.names("") if silenced(name))
 
 
 def speaking(prefix: str = "") -> tuple[str, ...]:

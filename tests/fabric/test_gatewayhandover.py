@@ -1,0 +1,62 @@
+"""A node whose egress traffic is handed over by silence, as the daemon and the command do it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nodeagent.agent.gatewayhandover import PlannedWork, Silence, carried
+from nodeagent.agent.turn import Turn
+from nodeagent.cli.main import main
+from nodeagent.egress.bird import configuration, sessions
+from nodeagent.host import silence
+from nodeagent.host.drainfile import DrainFiles
+from nodeagent.host.speakers import Speakers
+from tests.capabilities import require
+from tests.contract.test_bird import ROUTER, cable
+from tests.fabric.network import until
+from tests.unit.egress.parts import TIMING, part
+
+
+class _Events:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def record(self, kind: str, reason: str, _message: str) -> None:
+        self.told.append((kind, reason))
+
+
+def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them_back(tmp_path: Path) -> None:
+    """Both ends of the cable are namespaces of this machine, so both fall silent: the router's word is what counts."""
+    require("root", "ip", "bird", "libnftables")
+    speakers, run_dir = Speakers(str(tmp_path / "bfd")), str(tmp_path / "run")
+    with cable() as (gateway, router):
+
+        def states() -> set[str]:
+            return {each.state for each in sessions(speakers.ask(router, "show bfd sessions"))}
+
+        try:
+            speakers.keep(router, ROUTER)
+            speakers.keep(gateway, configuration(part(), TIMING))
+            until(lambda: states() == {"up"}, "all sessions are up", 30.0)
+            until(lambda: gateway in carried(), "the gateway is found by who listens")
+            events, files = _Events(), DrainFiles(run_dir)
+            work = PlannedWork(Silence(files, detection=1.0), Turn(None, "", "", "n1", ""), events)
+            work.prepare("a reboot", 20.0)
+            assert events.told == [("Normal", "EgressHandedOver")]
+            assert files.word() == "drain"
+            assert silence.silenced(gateway)
+            assert "up" not in states()
+            work.resume()
+            until(lambda: states() == {"up"}, "all sessions are back", 30.0)
+
+            flags = ["--run-dir", run_dir, "--gateways-detection", "1"]
+            assert main(["egress", "drain", *flags]) == 0
+            until(lambda: "up" not in states(), "the routers have missed it")
+            work.resume()  # a drain by command outlives planned work
+            assert silence.silenced(gateway)
+            assert main(["egress", "resume", *flags]) == 0
+            until(lambda: states() == {"up"}, "all sessions are back", 30.0)
+            assert files.left() == ()
+        finally:
+            for name in speakers.names():
+                speakers.end(name)
