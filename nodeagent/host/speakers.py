@@ -19,6 +19,7 @@ from typing import Final
 from nodeagent.errors import Broken, Transient
 from nodeagent.host import namespaces
 
+_BOOTED: Final = "/run/systemd/system"  # sd_booted(3)
 _PATH: Final = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin"
 _START: Final = 10.0  # seconds until it has read its configuration and gone into the background
 _ANSWER: Final = 2.0  # seconds until it has answered a command
@@ -87,25 +88,28 @@ class Speakers:
         return True
 
     def _start(self, namespace: str) -> None:
-        program = shutil.which("bird", path=_PATH)
-        if program is None:
+        """As a service of systemd's, which outlives the agent, or as a process in the background where there is none."""
+        bird = _program("bird")
+        if bird is None:
             raise Broken("bird is not there: install BIRD 2 (package bird2 or bird)")
-        files = (
-            "-c",
-            self._file(namespace, "conf"),
-            "-s",
-            self._file(namespace, "ctl"),
-            "-P",
-            self._file(namespace, "pid"),
-        )
+        conf, control = self._file(namespace, "conf"), self._file(namespace, "ctl")
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._file(namespace, "ctl"))
-        try:
-            done = namespaces.within(namespace, lambda: _run([program, *files]))
-        except OSError as error:
-            raise Transient(f"{namespace}: BIRD cannot be started: {error.strerror or error}") from None
-        if done.returncode != 0:
-            raise Broken(f"{namespace}: BIRD does not start: {_told(done.stderr.decode(errors='replace'))}")
+            os.unlink(control)
+        _carry_out(namespace, [bird, "-p", "-c", conf])  # it only reads, and says what is wrong
+        command = [bird, "-c", conf, "-s", control, "-P", self._file(namespace, "pid")]
+        manager = _program("systemd-run") if os.path.isdir(_BOOTED) else None
+        if manager:
+            _carry_out(namespace, [manager, *_transient(namespace), *command, "-f"])
+        else:
+            _carry_out(namespace, command, inside=True)
+        self._await(namespace)
+
+    def _await(self, namespace: str) -> None:
+        until = time.monotonic() + _START
+        while not self._answers(namespace):
+            if time.monotonic() > until:
+                raise Transient(f"{namespace}: BIRD was started, and does not listen")
+            time.sleep(_GLANCE)
 
     def _file(self, namespace: str, name: str) -> str:
         return f"{self._directory}/{namespace}/{name}"
@@ -124,6 +128,26 @@ class Speakers:
         with os.fdopen(os.open(f"{path}.new", flags, 0o600), "w", encoding="utf-8") as file:
             file.write(configuration)
         os.replace(f"{path}.new", path)
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=_PATH)
+
+
+def _transient(namespace: str) -> tuple[str, ...]:
+    """Of a service in that namespace (systemd.exec(5)), of which nothing is left once it has ended."""
+    where = f"--property=NetworkNamespacePath={namespaces.DIRECTORY}/{namespace}"
+    return "--quiet", "--collect", "--service-type=exec", f"--unit=nodeagent-bfd-{namespace}", where, "--"
+
+
+def _carry_out(namespace: str, command: list[str], *, inside: bool = False) -> None:
+    """Run it to its end. Broken with what it says if it fails, Transient if it could not be run."""
+    try:
+        done = namespaces.within(namespace, lambda: _run(command)) if inside else _run(command)
+    except OSError as error:
+        raise Transient(f"{namespace}: BIRD cannot be started: {error.strerror or error}") from None
+    if done.returncode != 0:
+        raise Broken(f"{namespace}: BIRD does not start: {_told(done.stderr.decode(errors='replace'))}")
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
