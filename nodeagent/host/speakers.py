@@ -88,7 +88,7 @@ class Speakers:
         return True
 
     def _start(self, namespace: str) -> None:
-        """As a service of systemd's, which outlives the agent, or as a process in the background where there is none."""
+        """As a service of systemd, which outlives the agent; as a process in the background where there is none."""
         bird = _program("bird")
         if bird is None:
             raise Broken("bird is not there: install BIRD 2 (package bird2 or bird)")
