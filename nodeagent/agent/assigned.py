@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any, Final
 
 from nodeagent.egress.inventory import PATHS, PROGRAM_PATHS, readable
-from nodeagent.egress.keeper import Parts
-from nodeagent.egress.part import GatewayPart
-from nodeagent.egress.partfile import part_of
+from nodeagent.egress.node.keeper import Parts
+from nodeagent.egress.node.part import GatewayPart
+from nodeagent.egress.node.partfile import part_of
 from nodeagent.egress.programming import node_label
 from nodeagent.errors import Rejected
 from nodeagent.host.store import Store

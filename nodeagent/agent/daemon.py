@@ -21,7 +21,7 @@ from nodeagent.agent.process import end, ending_on_crash, served
 from nodeagent.agent.vip import vip
 from nodeagent.agent.workplace import Workplace, opened
 from nodeagent.certs.monitor import NAME as CERTS
-from nodeagent.egress.keeper import NAME as EGRESS
+from nodeagent.egress.node.keeper import NAME as EGRESS
 from nodeagent.engine.handover import Handover
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.controller import NAME

@@ -20,7 +20,7 @@ from nodeagent.egress.inventory import Inventory
 from nodeagent.egress.programming import addresses, departures, ip_object, relabelled
 from nodeagent.egress.sight import Sight, planned, standing
 from nodeagent.egress.status import Outcome, Status, refused, status
-from nodeagent.egress.withdrawal import Reason, Record, Withdrawal, remembered, withdrawal
+from nodeagent.egress.withdrawal import Record, Withdrawal, remembered, withdrawal
 from nodeagent.errors import NodeAgentError
 from nodeagent.kube.conditions import timestamp
 from nodeagent.kube.gateways import GatewayApi
@@ -74,7 +74,7 @@ class Programmer:
         now, nodes = self.clock(), found.site.nodes
         records = remembered(sight.asked, sight.sessions, nodes, self._records.get(sight.key, {}), now)
         self._records[sight.key] = records
-        return withdrawal(sight.asked, nodes, records, standing(sight.read), now)
+        return withdrawal(sight.asked, nodes, records, frozenset(standing(sight.read)), now)
 
     def _write(self, ready: Iterable[Sight], decisions: Mapping[str, Withdrawal]) -> dict[str, str]:
         """Bring all rows to what they should be; why not, by gateway."""
@@ -144,7 +144,7 @@ class Programmer:
         if decision is None or sight.read.gateway is None:
             return None
         if failure := failures.get(sight.key, ""):
-            decision = Withdrawal(dict.fromkeys(standing(sight.read), Reason.DRAINED))
+            decision = Withdrawal(standing(sight.read))  # nothing has changed there
         return status(sight, found.site, Outcome(failure, waiting(sight.read.gateway, found.site), decision), now)
 
     def _tell(self, sight: Sight, wanted: Status | None) -> Iterator[str]:

@@ -15,8 +15,8 @@ from typing import Final
 
 from nodeagent.agent.announcer import Events
 from nodeagent.agent.turn import Turn
-from nodeagent.egress.handover import GatewayHandover, Road
-from nodeagent.egress.part import PREFIX
+from nodeagent.egress.node.handover import GatewayHandover, Road
+from nodeagent.egress.node.part import PREFIX
 from nodeagent.errors import Transient
 from nodeagent.host import silence
 from nodeagent.host.drainfile import COMMAND, DRAIN, FORCE, WORK, DrainFiles

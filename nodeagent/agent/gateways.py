@@ -18,12 +18,12 @@ from nodeagent.agent.jobs import Context, Loop
 from nodeagent.agent.turn import Turn
 from nodeagent.agent.workplace import opened
 from nodeagent.egress.inventory import kinds
-from nodeagent.egress.keeper import NAME, DataPlane, Keeper, Parts, lacking
-from nodeagent.egress.part import PREFIX, GatewayPart, Leg
-from nodeagent.egress.partfile import part_of
-from nodeagent.egress.series import COLUMNS, series
-from nodeagent.egress.speech import Speaking, Speech
-from nodeagent.egress.upstream import Upstream
+from nodeagent.egress.node.keeper import NAME, DataPlane, Keeper, Parts, lacking
+from nodeagent.egress.node.part import PREFIX, GatewayPart, Leg
+from nodeagent.egress.node.partfile import part_of
+from nodeagent.egress.node.series import COLUMNS, series
+from nodeagent.egress.node.speech import Speaking, Speech
+from nodeagent.egress.node.upstream import Upstream
 from nodeagent.engine.controller import Controller
 from nodeagent.engine.report import Report, State
 from nodeagent.errors import Problem, Rejected

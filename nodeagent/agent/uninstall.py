@@ -29,7 +29,7 @@ from nodeagent.changes.leavings import (
     RemoveRecovery,
     RemoveRunFile,
 )
-from nodeagent.egress.part import PREFIX
+from nodeagent.egress.node.part import PREFIX
 from nodeagent.engine.plan import Change, Plan
 from nodeagent.errors import Broken, NodeAgentError, Problem, Rejected
 from nodeagent.host import namespaces, recovery, silence

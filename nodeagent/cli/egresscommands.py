@@ -12,7 +12,7 @@ from nodeagent.cli.codes import OK, PENDING
 from nodeagent.cli.machineconfig import settings_of
 from nodeagent.egress.findings import Finding, orphans
 from nodeagent.egress.inventory import inventory, kinds
-from nodeagent.egress.keeper import Parts
+from nodeagent.egress.node.keeper import Parts
 from nodeagent.egress.rows import KUBE_OVN
 from nodeagent.egress.sight import Sight, sights
 from nodeagent.errors import Problem, Rejected
@@ -96,7 +96,7 @@ def _documents(paths: Iterable[str]) -> Iterator[Mapping[str, Any]]:
 def node_command(arguments: argparse.Namespace) -> int:
     """What this node's gateways lack; 3 if anything, or if a part cannot be used."""
     from nodeagent.agent.gateways import parts, planes  # noqa: PLC0415 - netlink, by this command alone
-    from nodeagent.egress.keeper import lacking  # noqa: PLC0415
+    from nodeagent.egress.node.keeper import lacking  # noqa: PLC0415
 
     settings = settings_of(arguments)
     found = parts(settings.gateways.parts) if settings.gateways.parts else Parts()

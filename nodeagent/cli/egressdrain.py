@@ -11,8 +11,8 @@ from nodeagent.agent.gatewayhandover import carried, road
 from nodeagent.cli import show
 from nodeagent.cli.codes import OK
 from nodeagent.cli.machineconfig import settings_of
-from nodeagent.egress.handover import GatewayHandover, Road
 from nodeagent.egress.inventory import kinds
+from nodeagent.egress.node.handover import GatewayHandover, Road
 from nodeagent.settings import Settings
 
 

@@ -1,1 +1,1 @@
-"""Egress gateways: what a gateway object asks of the northbound database, and what is wrong with what stands there."""
+"""Egress gateways: what an object asks of the northbound database, what is wrong there; in `node`, a node's part."""

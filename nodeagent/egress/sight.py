@@ -75,10 +75,10 @@ def sights(found: Inventory, seen: Northbound) -> tuple[Sight, ...]:
     return tuple(sorted(told, key=lambda each: (each.key, each.read.kind)))
 
 
-def standing(read: Read) -> frozenset[str]:
-    """The nexthops that are withdrawn, by what the object's status says."""
+def standing(read: Read) -> Mapping[str, str]:
+    """The nexthops that are withdrawn, with the reason, by what the object's status says."""
     entries = read.status.get("sessions") or ()
-    return frozenset(each["nexthop"] for each in entries if each.get("withdrawn"))
+    return {each["nexthop"]: each.get("reason", "") for each in entries if each.get("withdrawn")}
 
 
 def planned(asked: Demand, seen: Northbound, withdrawn: frozenset[str]) -> Transaction:
@@ -127,7 +127,7 @@ def _ours(read: Read, gateway: Gateway, site: Site, seen: Northbound, shared: tu
     except Rejected as error:
         return Sight(read.key, read, (*error.problems, *problems), instances)
     problems += (*assignment.problems(asked, site), *_unfounded(asked, seen))
-    withdrawn = standing(read)
+    withdrawn = frozenset(standing(read))
     problems += foreign(read.key, NODEAGENT, rows(asked, NODEAGENT, seen, withdrawn), seen)
     if problems:
         return Sight(read.key, read, problems, instances, sessions=sessions(asked, seen))

@@ -61,10 +61,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """What is withdrawn, and what should be but is the last nexthop of its family; by address inside."""
+    """What is withdrawn, and what should be but is the last nexthop of its family: reasons by address inside."""
 
-    taken: Mapping[str, Reason] = field(default_factory=dict)
-    refused: Mapping[str, Reason] = field(default_factory=dict)
+    taken: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def remembered(

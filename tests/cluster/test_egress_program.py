@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from nodeagent.agent.assigned import Assigned, words
-from nodeagent.egress.keeper import Parts
-from nodeagent.egress.partfile import part_of
+from nodeagent.egress.node.keeper import Parts
+from nodeagent.egress.node.partfile import part_of
 from nodeagent.host.store import Store
 from nodeagent.host.tree import Tree
 from nodeagent.kube.connection import connect

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nodeagent.egress.bird import configuration, sessions
+from nodeagent.egress.node.bird import configuration, sessions
 from tests.capabilities import require
 from tests.unit.egress.parts import TIMING, part
 

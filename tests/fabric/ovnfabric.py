@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nodeagent.egress.bird import configuration, sessions
 from nodeagent.egress.inventory import Inventory, gathered, kinds, readable
-from nodeagent.egress.keeper import Keeper, Parts
-from nodeagent.egress.part import GatewayPart
-from nodeagent.egress.partfile import part_of
+from nodeagent.egress.node.bird import configuration, sessions
+from nodeagent.egress.node.keeper import Keeper, Parts
+from nodeagent.egress.node.part import GatewayPart
+from nodeagent.egress.node.partfile import part_of
 from nodeagent.egress.rows import DROP, LOCAL, REROUTE
 from nodeagent.egress.sight import sights
 from nodeagent.egress.site import Site, Subnet, Vpc

@@ -7,7 +7,7 @@ from pathlib import Path
 from nodeagent.agent.gatewayhandover import PlannedWork, Silence, carried
 from nodeagent.agent.turn import Turn
 from nodeagent.cli.main import main
-from nodeagent.egress.bird import configuration, sessions
+from nodeagent.egress.node.bird import configuration, sessions
 from nodeagent.host import silence
 from nodeagent.host.drainfile import DrainFiles
 from nodeagent.host.speakers import Speakers

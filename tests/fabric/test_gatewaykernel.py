@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from nodeagent.changes.kernel import KernelChange, Make, Remove
-from nodeagent.egress.dataplane import dataplane, difference
-from nodeagent.egress.part import PREFIX, GatewayPart, Leg
+from nodeagent.egress.node.dataplane import dataplane, difference
+from nodeagent.egress.node.part import PREFIX, GatewayPart, Leg
 from nodeagent.errors import Transient
 from nodeagent.host import masquerade, namespaces, nftables
 from nodeagent.host.gatewaykernel import GatewayKernel

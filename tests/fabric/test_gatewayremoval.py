@@ -9,9 +9,9 @@ import pytest
 from nodeagent.agent import uninstall
 from nodeagent.agent.gateways import remove
 from nodeagent.changes.leavings import EndSilence, RemoveGateway
-from nodeagent.egress.bird import configuration
-from nodeagent.egress.keeper import Keeper, Parts
-from nodeagent.egress.part import PREFIX
+from nodeagent.egress.node.bird import configuration
+from nodeagent.egress.node.keeper import Keeper, Parts
+from nodeagent.egress.node.part import PREFIX
 from nodeagent.engine.report import Report
 from nodeagent.host import namespaces, silence
 from nodeagent.host.gatewaykernel import GatewayKernel

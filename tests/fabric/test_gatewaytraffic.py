@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from nodeagent.changes.kernel import KernelChange, Make
-from nodeagent.egress.keeper import Keeper, Parts
-from nodeagent.egress.part import PREFIX, GatewayPart, Leg
+from nodeagent.egress.node.keeper import Keeper, Parts
+from nodeagent.egress.node.part import PREFIX, GatewayPart, Leg
 from nodeagent.engine.report import Report, State
 from nodeagent.host import namespaces
 from nodeagent.host.gatewaykernel import GatewayKernel

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.egress.bird import configuration, sessions
+from nodeagent.egress.node.bird import configuration, sessions
 from nodeagent.errors import Broken
 from nodeagent.host import silence
 from nodeagent.host.speakers import Speakers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodeagent.egress.part import GatewayPart, Leg, Timing
+from nodeagent.egress.node.part import GatewayPart, Leg, Timing
 
 TIMING = Timing(min_rx=100, min_tx=100, multiplier=3)
 V4 = {"inside": (Leg("10.20.0.11/24", "10.20.0.1"),), "outside": (Leg("192.0.2.11/24", "192.0.2.1"),)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodeagent.egress.bird import Session, configuration, sessions
+from nodeagent.egress.node.bird import Session, configuration, sessions
 from tests.unit.egress.parts import TIMING, V4, part
 
 REPLY = """\

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.changes.kernel import KernelChange, Make, Remove
-from nodeagent.egress.dataplane import dataplane, difference
-from nodeagent.egress.part import GatewayPart, Leg
+from nodeagent.egress.node.dataplane import dataplane, difference
+from nodeagent.egress.node.part import GatewayPart, Leg
 from nodeagent.errors import Rejected
 from nodeagent.observed.kernel import (
     MAIN,

@@ -12,8 +12,8 @@ import pytest
 
 from nodeagent.agent.gateways import parts
 from nodeagent.changes.kernel import KernelChange, Make
-from nodeagent.egress.keeper import Keeper, Parts
-from nodeagent.egress.partfile import part_of
+from nodeagent.egress.node.keeper import Keeper, Parts
+from nodeagent.egress.node.partfile import part_of
 from nodeagent.engine.report import Report, State
 from nodeagent.errors import Rejected, Transient
 from nodeagent.observed.kernel import Fact, Macvlan, Port

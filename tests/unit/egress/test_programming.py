@@ -13,7 +13,7 @@ import pytest
 from nodeagent.agent.egressprogram import Programmer
 from nodeagent.changes.ovn import Transaction
 from nodeagent.egress.inventory import FINALIZER, STATUS, Inventory, gathered, kinds, readable
-from nodeagent.egress.partfile import part_of
+from nodeagent.egress.node.partfile import part_of
 from nodeagent.egress.programming import node_label
 from nodeagent.egress.rows import DROP, REROUTE
 from nodeagent.egress.sight import sights

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from nodeagent.agent.gatewayhandover import Withdrawn
-from nodeagent.egress.bird import Session
-from nodeagent.egress.handover import GatewayHandover
-from nodeagent.egress.keeper import Keeper, Parts
-from nodeagent.egress.part import GatewayPart, Leg
-from nodeagent.egress.series import COLUMNS, series
-from nodeagent.egress.speech import Speaking, Speech
-from nodeagent.egress.upstream import Upstream
+from nodeagent.egress.node.bird import Session
+from nodeagent.egress.node.handover import GatewayHandover
+from nodeagent.egress.node.keeper import Keeper, Parts
+from nodeagent.egress.node.part import GatewayPart, Leg
+from nodeagent.egress.node.series import COLUMNS, series
+from nodeagent.egress.node.speech import Speaking, Speech
+from nodeagent.egress.node.upstream import Upstream
 from nodeagent.engine.report import Report, State
 from nodeagent.errors import Broken, Transient
 from nodeagent.host.drainfile import COMMAND, DRAIN, FORCE, WORK, DrainFiles

@@ -10,8 +10,8 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nodeagent.egress.dataplane import INSIDE
-from nodeagent.egress.part import GatewayPart, Timing
+from nodeagent.egress.node.dataplane import INSIDE
+from nodeagent.egress.node.part import GatewayPart, Timing
 
 _CODE = "1020"
 _CODED = 5  # bytes of a code and what follows it

@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from nodeagent.changes.kernel import KernelChange, Make, Remove
-from nodeagent.egress.part import GatewayPart
+from nodeagent.egress.node.part import GatewayPart
 from nodeagent.observed.kernel import (
     MAIN,
     Address,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
-from nodeagent.egress.part import GatewayPart
-from nodeagent.egress.speech import Speech
+from nodeagent.egress.node.part import GatewayPart
+from nodeagent.egress.node.speech import Speech
 
 Labels = tuple[str, ...]
 

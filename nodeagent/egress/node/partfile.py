@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from nodeagent.egress.fields import Fields
-from nodeagent.egress.part import GatewayPart, Leg, Timing
+from nodeagent.egress.node.part import GatewayPart, Leg, Timing
 
 _MILLISECONDS: Final = (10, 60_000)
 _KNOWN: Final = frozenset(

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from nodeagent.egress import bird
-from nodeagent.egress.part import PREFIX, GatewayPart
+from nodeagent.egress.node import bird
+from nodeagent.egress.node.part import PREFIX, GatewayPart
 from nodeagent.errors import NodeAgentError
 
 UP = "up"

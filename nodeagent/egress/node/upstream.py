@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from nodeagent.egress.dataplane import OUTSIDE
-from nodeagent.egress.part import GatewayPart, Leg
+from nodeagent.egress.node.dataplane import OUTSIDE
+from nodeagent.egress.node.part import GatewayPart, Leg
 
 IN_A_ROW: Final = 3  # looks that agree, before another state is believed
 
