@@ -69,7 +69,8 @@ def _policy(settings: Settings) -> Policy:
     warn, alarm, authority = (
         datetime.timedelta(seconds=each) for each in (certs.warn_before, certs.alarm_before, certs.ca_warn_before)
     )
-    return Policy(Rule(certs.renew_percent, datetime.timedelta(seconds=certs.renew_before)), warn, alarm, authority)
+    rule = Rule(certs.renew_percent, datetime.timedelta(seconds=certs.renew_before))
+    return Policy(rule, warn, alarm, authority, certs.request_serving)
 
 
 def read_yaml(data: bytes) -> Any:

@@ -24,7 +24,7 @@ from nodeagent.certs.due import ClockReading, Rule, clock_doubts
 from nodeagent.certs.facts import Certificate
 from nodeagent.certs.findings import Code, Finding, Severity
 from nodeagent.certs.monitor import Look
-from nodeagent.certs.renewal import Wanted, is_reissued
+from nodeagent.certs.renewal import Wanted, is_reissued, is_requested
 from nodeagent.certs.repair import Repair, Restart, called_for
 from nodeagent.certs.served import ending
 from nodeagent.certs.turn import etcd_members, etcd_peers, out_of_turn, postponed, too_few
@@ -190,7 +190,7 @@ def _due(look: Look, rule: Rule) -> _Due:
     files = tuple(
         (entry.name, entry.path, entry.certificate)
         for entry in look.inventory.entries
-        if entry.due and entry.manager is Manager.AGENT and entry.certificate is not None
+        if entry.due and entry.manager is Manager.AGENT and entry.certificate is not None and not is_requested(entry)
     )
     loopbacks = tuple(
         (f"loopback certificate of {answer.target.component}", answer.target.label, answer.certificate)

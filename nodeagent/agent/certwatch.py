@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from nodeagent.agent.certificates import inspector_of
+from nodeagent.agent.certificates import Inspector, inspector_of
 from nodeagent.agent.certrotator import LEASE, Rotator
 from nodeagent.agent.jobs import Context, Loop
 from nodeagent.agent.turn import Turn
 from nodeagent.agent.workplace import opened
+from nodeagent.certs.findings import Finding
 from nodeagent.certs.monitor import NAME, Audience, CertificateMonitor, Look, Pace, inventory_document
 from nodeagent.certs.series import COLUMNS, series
 from nodeagent.engine.controller import Controller
@@ -43,11 +44,15 @@ def certificates(context: Context) -> Iterator[Sequence[Loop]]:
     with opened(settings) as place, closing_turn(context) as turn:
         inspector = inspector_of(settings, place.tree)
         rotator = Rotator(replace(context, place=place), inspector, turn)
-        tends = settings.certs.rotate and place.node.running
-        audience = Audience(context.reporter, context.events, looked)
+        tends = [rotator.tend, *_serving(replace(context, place=place), inspector)]
+        if not (settings.certs.rotate and place.node.running):
+            tends = []
+        audience = Audience(
+            context.reporter, context.events, looked, lambda look: tuple(each for tend in tends for each in tend(look))
+        )
         monitor = CertificateMonitor(
             inspector,
-            replace(audience, tend=rotator.tend) if tends else audience,
+            audience,
             Pace(settings.certs.interval, settings.certs.probe_interval),
             lambda: datetime.datetime.now(datetime.UTC),
             time.monotonic,
@@ -55,6 +60,17 @@ def certificates(context: Context) -> Iterator[Sequence[Loop]]:
         )
         loop = Controller(NAME, monitor.tick, context.watcher, random.Random())  # noqa: S311 - jitter, no secret
         yield [Loop(loop, settings.certs.interval + _WORK), *loops]
+
+
+def _serving(context: Context, inspector: Inspector) -> Iterator[Callable[[Look], tuple[Finding, ...]]]:
+    """What asks the cluster for the kubelet's serving certificate, if anything does."""
+    if context.membership is None or not context.place.settings.certs.request_serving:
+        return
+    from nodeagent.agent.servingcertificate import (  # noqa: PLC0415 - the API's client, only in a cluster
+        ServingCertificate,
+    )
+
+    yield ServingCertificate(context, inspector, context.membership.cluster.raw_node).tend
 
 
 @contextmanager

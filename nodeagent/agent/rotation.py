@@ -43,7 +43,8 @@ class Proposal:
     """What is to be renewed, and what was seen when that was decided.
 
     `repairs` let the kubelet go on by itself; `restarts` are static pods that start anew for their loopback
-    certificates.
+    certificates. `signed` were signed elsewhere and are only put in place; the kubelet `reloads` its serving
+    certificate, or has to start anew for it.
     """
 
     survey: Survey
@@ -51,9 +52,11 @@ class Proposal:
     now: datetime.datetime
     repairs: tuple[Repair, ...] = ()
     restarts: tuple[str, ...] = ()
+    signed: tuple[Renewed, ...] = ()
+    reloads: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.renewals or self.repairs or self.restarts)
+        return bool(self.renewals or self.repairs or self.restarts or self.signed)
 
     @property
     def pods(self) -> tuple[str, ...]:
@@ -149,7 +152,7 @@ class Rotation:
         return self._place.job.apply(swap.requested(asked, directory, states), progress)
 
     def _plan(self, proposal: Proposal) -> Plan:
-        renewed = tuple(self._issued(each, proposal.now) for each in proposal.renewals)
+        renewed = (*proposal.signed, *(self._issued(each, proposal.now) for each in proposal.renewals))
         self._verify(renewed, proposal)
         self._try(renewed, proposal.survey)
         aftermath = self._aftermath(proposal)
@@ -235,13 +238,14 @@ class Rotation:
         """What has to come about on a running node; of a mere directory nothing is expected."""
         if not self._place.node.running:
             return Aftermath()
-        survey, paths = proposal.survey, {each.path for each in proposal.renewals}
+        survey, reloads = proposal.survey, proposal.reloads
+        paths = {each.path for each in (*proposal.renewals, *(each.renewal for each in proposal.signed))}
         served = [
             Served(each.component, each.endpoint.address, each.endpoint.port, each.path)
             for each in targets(survey)
-            if each.path in paths and each.component != "kubelet"
+            if each.path in paths and (reloads or each.component != "kubelet")
         ]
-        kubelet = paths & _READ_ONCE or any(isinstance(each, Restart) for each in proposal.repairs)
+        kubelet = (paths & _READ_ONCE and not reloads) or any(isinstance(each, Restart) for each in proposal.repairs)
         also: tuple[Change, ...] = (RestartUnit(_KUBELET),) if kubelet else ()
         return Aftermath(tuple(served), tuple(self._components(proposal)), also)
 

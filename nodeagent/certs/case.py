@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodeagent.certs import trust
-from nodeagent.certs.catalog import Item, Kind, Manager
+from nodeagent.certs.catalog import CLUSTER_CA, KUBELET_SELF_SIGNED, Item, Kind, Manager
 from nodeagent.certs.due import DEFAULT_RULE, Rule, rotation_deadline
 from nodeagent.certs.facts import Certificate
 from nodeagent.certs.identity import Node, Role
@@ -24,12 +24,16 @@ _AUTHORITIES = (Kind.CA, Kind.KUBECONFIG_CA)
 
 @dataclass(frozen=True)
 class Policy:
-    """When certificates are renewed and when people are told of them: with how much time left."""
+    """When certificates are renewed and when people are told of them: with how much time left.
+
+    `asks_cluster`: the cluster is asked to sign the kubelet's serving certificate.
+    """
 
     rule: Rule = DEFAULT_RULE
     warn: datetime.timedelta = 30 * _DAY
     alarm: datetime.timedelta = 10 * _DAY
     authority: datetime.timedelta = 365 * _DAY
+    asks_cluster: bool = False
 
     def stages(self, lifetime: datetime.timedelta) -> tuple[datetime.timedelta, datetime.timedelta]:
         """Time left at which to warn and to raise an alarm; for short lifetimes parts of the time to renew in."""
@@ -82,7 +86,7 @@ class Case:
         issuer = chain[0] if chain else None
         match = None if kind is Kind.CHAIN else trust.key_match(certificate, specimen.keys)
         chain_ok = _chain_ok(specimen, certificate, kind, terms, chain)
-        manager = _manager(specimen, kind, terms)
+        manager = _manager(specimen, kind, terms, signed=bool(chain))
         return cls(specimen, certificate, kind, terms, match, chain_ok, issuer, _path(chain[-1:], terms), manager)
 
     @property
@@ -110,6 +114,8 @@ def _anchors(specimen: Specimen, kind: Kind, terms: Terms) -> Iterable[Certifica
     """The authorities by which consumers check the certificate; all that are known where the consumer is not."""
     if specimen.item.authority:
         return terms.survey.authorities.get(specimen.item.authority, ())
+    if specimen.path == KUBELET_SELF_SIGNED:  # the cluster may have signed it all the same
+        return terms.survey.authorities.get(CLUSTER_CA, ())
     if kind in (Kind.OTHER, Kind.KUBECONFIG):
         return (each for found in terms.survey.authorities.values() for each in found)
     return ()
@@ -138,9 +144,9 @@ def _path(anchors: tuple[Certificate, ...], terms: Terms) -> str:
     return next((path for path, found in terms.survey.authorities.items() if anchors and anchors[0] in found), "")
 
 
-def _manager(specimen: Specimen, kind: Kind, terms: Terms) -> Manager:
+def _manager(specimen: Specimen, kind: Kind, terms: Terms, *, signed: bool) -> Manager:
     item = specimen.item
-    if kind is Kind.CHAIN:
+    if kind is Kind.CHAIN or (item.path == KUBELET_SELF_SIGNED and signed and not terms.policy.asks_cluster):
         return Manager.NOBODY
     if item.manager is not Manager.AGENT or not item.authority:
         return item.manager

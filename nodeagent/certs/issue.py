@@ -8,6 +8,8 @@ values that are returned, and nowhere else.
 from __future__ import annotations
 
 import datetime
+import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -102,6 +104,25 @@ def request(template: bytes, template_key: bytes) -> Issued:
             builder = builder.add_extension(extension.value, extension.critical)
     made = builder.sign(key, _digest(key))
     return Issued(made.public_bytes(Encoding.PEM), _pem(key, pkcs8=_PKCS8 in template_key))
+
+
+def serving_request(user: str, organization: str, names: Iterable[str]) -> Issued:
+    """A request and its new key (P-256) for a server called `names` ("DNS:…", "IP:…"), as a kubelet asks for one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    parts = ((x509.NameOID.ORGANIZATION_NAME, organization), (x509.NameOID.COMMON_NAME, user))
+    alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+    made = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(kind, value) for kind, value in parts]))
+        .add_extension(alternatives, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return Issued(made.public_bytes(Encoding.PEM), _pem(key, pkcs8=False))
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    kind, _, value = name.partition(":")
+    return x509.IPAddress(ipaddress.ip_address(value)) if kind == "IP" else x509.DNSName(value)
 
 
 def _signing_key(authority: Authority, certificate: x509.Certificate) -> SigningKey:

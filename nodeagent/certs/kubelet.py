@@ -65,9 +65,10 @@ def _stale(case: Case) -> Iterator[Finding]:
 
 
 def _self_signed(case: Case) -> Iterator[Finding]:
-    if case.terms.survey.leaf(KUBELET_SERVER) is None and not case.terms.survey.kubelet.bootstraps:
+    alone = case.terms.survey.leaf(KUBELET_SERVER) is None and not case.terms.survey.kubelet.bootstraps
+    if alone and not case.issuer_path:
         message = "is signed by the kubelet itself, so nobody can verify it, and the kubelet never renews it"
-        advice = "set serverTLSBootstrap in the kubelet's configuration"
+        advice = "set serverTLSBootstrap in the kubelet's configuration, or certs.request_serving"
         yield Finding(KUBELET_SELF_SIGNED, Code.KUBELET_SELF_SIGNED, Severity.INFO, message, advice)
 
 

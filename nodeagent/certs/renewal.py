@@ -123,6 +123,11 @@ def is_reissued(entry: Entry, survey: Survey, now: datetime.datetime) -> bool:
     return state(found, now) is State.EXPIRED and authority is not None and authority.key_owner is not None
 
 
+def is_requested(entry: Entry) -> bool:
+    """Whether the cluster has signed this certificate of a kubelet that asks for none: another is asked for."""
+    return entry.path == KUBELET_SELF_SIGNED and bool(entry.issuer_path)
+
+
 def _chosen(survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.datetime) -> Iterator[Entry]:
     """By name whatever it is; all, or what is due, only of what is the agent's task."""
     for entry in inventory.entries:
@@ -130,7 +135,7 @@ def _chosen(survey: Survey, inventory: Inventory, wanted: Wanted, now: datetime.
             if entry.name in wanted.names and entry.kind is Kind.CA:
                 yield entry
             continue
-        ours = entry.manager is (Manager.EXTERNAL_CA if wanted.requests else Manager.AGENT)
+        ours = entry.manager is (Manager.EXTERNAL_CA if wanted.requests else Manager.AGENT) and not is_requested(entry)
         ours = ours or (is_reissued(entry, survey, now) and inventory.node.role is Role.CONTROL_PLANE)
         if entry.name in wanted.names or (ours and (wanted.everything or (not wanted.names and entry.due))):
             yield entry
@@ -170,6 +175,11 @@ def _obstacles(
         return
     if entry.manager is Manager.KUBELET and not is_reissued(entry, survey, now):
         yield _problem(entry, "the kubelet renews it by itself", "look at its log and at waiting CSRs")
+        return
+    if is_requested(entry):
+        yield _problem(
+            entry, "the cluster has signed it", "the daemon asks for another where certs.request_serving is on"
+        )
         return
     if entry.kind is Kind.KUBECONFIG and not specimen.field.startswith("user "):
         yield _problem(entry, "it is a reference to files", "renew those")

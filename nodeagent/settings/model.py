@@ -240,6 +240,11 @@ class CertsSettings:
         help="renew the control plane's certificates by itself when they are due, one node at a time",
         negation="--no-rotation",
     )
+    request_serving: bool = setting(
+        Switch(),
+        False,
+        help="have the cluster sign the kubelet's serving certificate where the kubelet does not ask for one itself",
+    )
     windows: tuple[Window, ...] = setting(
         Windows(), (), help="times of the week (UTC) in which certificates are renewed; none for always"
     )

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from tests.kubeadm.agent import AgentPod
 from tests.kubeadm.node import KubeadmNode
 from tests.unit.certs.authority import Pair, issue
 
@@ -143,6 +144,41 @@ def _loopback(node: KubeadmNode) -> str:
         for each in probes
         if each["component"] == "kube-apiserver" and each["server_name"] and each["subject"]
     )
+
+
+def test_the_cluster_signs_what_the_kubelet_serves_and_the_kubelet_takes_it_up(
+    node: KubeadmNode, agent: AgentPod
+) -> None:
+    own = "/var/lib/kubelet/pki/kubelet.crt"
+    switch = "NODEAGENT_CERTS_REQUEST_SERVING"
+    before, started = _inventory(node)[own]["serial"], _kubelet(node)
+    node.kubectl("-n", "nodeagent", "set", "env", "daemonset/agent", f"{switch}=true")
+    try:
+        node.until(lambda: bool(_unsigned(node)), "the node has asked", 300.0)
+        node.kubectl("certificate", "approve", *_unsigned(node))
+        node.until(lambda: _inventory(node)[own]["serial"] != before, "the certificate is in place", 300.0)
+        assert _inventory(node)[own]["chain_ok"] is True
+        node.until(lambda: _served_by_kubelet(node) == _inventory(node)[own]["serial"], "it is served", 120.0)
+        assert _kubelet(node) == started, "the kubelet reads it again without a restart"
+    finally:
+        node.kubectl("-n", "nodeagent", "set", "env", "daemonset/agent", f"{switch}-")
+        agent.until_ready()
+
+
+def _unsigned(node: KubeadmNode) -> list[str]:
+    """Requests of ours for serving certificates that wait."""
+    found = node.get("certificatesigningrequests").get("items", [])
+    names = (each["metadata"]["name"] for each in found if not each.get("status"))
+    return [name for name in names if name.startswith("nodeagent-serving-")]
+
+
+def _served_by_kubelet(node: KubeadmNode) -> str:
+    probes = json.loads(node.python("-m", "nodeagent", "certs", "probe", "-o", "json", check=False).stdout)["probes"]
+    return next(str(each["serial"]) for each in probes if each["component"] == "kubelet")
+
+
+def _kubelet(node: KubeadmNode) -> str:
+    return node.run("systemctl", "show", "--property=MainPID", "kubelet.service").stdout
 
 
 @pytest.mark.usefixtures("agent")
