@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from nodeagent.agent import certrotator, egressrole, encryption, viprole
 from nodeagent.certs import approvals
 from nodeagent.certs.series import COLUMNS
+from nodeagent.egress.node import series as gateways
 from nodeagent.pools import series as pools
 from nodeagent.telemetry.metrics.agent import AgentMetrics
 from nodeagent.telemetry.metrics.configuration import ApplyOutcome, ConfigurationMetrics, Recovery
@@ -46,6 +47,7 @@ class Metrics:
                 **vip.COLUMNS,
                 **viprole.COLUMNS,
                 **egressrole.COLUMNS,
+                **gateways.COLUMNS,
                 **approvals.COLUMNS,
                 **encryption.COLUMNS,
             },
