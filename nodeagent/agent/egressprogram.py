@@ -20,7 +20,7 @@ from nodeagent.egress.inventory import Inventory
 from nodeagent.egress.programming import addresses, departures, ip_object, relabelled
 from nodeagent.egress.sight import Sight, planned, standing
 from nodeagent.egress.status import Outcome, Status, refused, status
-from nodeagent.egress.withdrawal import Record, Withdrawal, remembered, withdrawal
+from nodeagent.egress.withdrawal import Record, Withdrawal, heard, remembered, withdrawal
 from nodeagent.errors import NodeAgentError
 from nodeagent.kube.conditions import timestamp
 from nodeagent.kube.gateways import GatewayApi
@@ -71,10 +71,11 @@ class Programmer:
     def _decide(self, sight: Sight, found: Inventory) -> Withdrawal:
         """What of it is withdrawn now."""
         assert sight.asked is not None  # noqa: S101 - it has no problems
-        now, nodes = self.clock(), found.site.nodes
-        records = remembered(sight.asked, sight.sessions, nodes, self._records.get(sight.key, {}), now)
+        nodes, stands = found.site.nodes, standing(sight.read)
+        said = heard(sight.asked, sight.sessions, nodes, stands)
+        records = remembered(sight.asked, said, self._records.get(sight.key, {}), self.clock())
         self._records[sight.key] = records
-        return withdrawal(sight.asked, nodes, records, frozenset(standing(sight.read)), now)
+        return withdrawal(sight.asked, nodes, records, stands)
 
     def _write(self, ready: Iterable[Sight], decisions: Mapping[str, Withdrawal]) -> dict[str, str]:
         """Bring all rows to what they should be; why not, by gateway."""

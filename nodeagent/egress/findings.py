@@ -7,7 +7,7 @@ says what a person would see.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -58,16 +58,21 @@ class Finding:
 
 
 def findings(
-    asked: Demand, missing: Transaction, seen: Northbound, local: Mapping[str, str] | None = None
+    asked: Demand,
+    missing: Transaction,
+    seen: Northbound,
+    local: Mapping[str, str] | None = None,
+    resting: Container[str] = (),
 ) -> tuple[Finding, ...]:
     """Findings about one gateway: from the edits that would mend it, and from its sessions.
 
-    `local` has the state of each session as the gateway's own end tells it, by the address inside.
+    `local` has the state of each session as the gateway's own end tells it, by the address inside; `resting` are the
+    addresses of withdrawn nexthops, whose sessions OVN puts to rest.
     """
     key = asked.gateway.key
     told = [_edited(edit, asked) for edit in missing.edits]
     told += _dangling(key, seen)
-    told += _sessions(asked, seen, local or {})
+    told += _sessions(asked, seen, local or {}, resting)
     return tuple(sorted({Finding(key, code, message) for code, message in told}))
 
 
@@ -173,8 +178,8 @@ def _there(name: str, seen: Northbound) -> bool:
     return bool(seen.named(ADDRESS_SET, name) or (group != name and seen.named(GROUP, group)))
 
 
-def _sessions(asked: Demand, seen: Northbound, local: Mapping[str, str]) -> Iterator[Told]:
-    states = sessions(asked, seen)
+def _sessions(asked: Demand, seen: Northbound, local: Mapping[str, str], resting: Container[str]) -> Iterator[Told]:
+    states = {address: state for address, state in sessions(asked, seen).items() if address not in resting}
     for address, state in sorted(states.items()):
         if state == "up" and local.get(address, "up") != "up":
             yield Code.STALE_UP, f"OVN has the session with {address} up, the gateway has it {local[address]}"

@@ -133,7 +133,7 @@ def _ours(read: Read, gateway: Gateway, site: Site, seen: Northbound, shared: tu
         return Sight(read.key, read, problems, instances, sessions=sessions(asked, seen))
     plan = planned(asked, seen, withdrawn)
     local = {key: state for node in site.nodes.values() for key, state in node.sessions.items()}
-    told = findings(asked, plan, seen, local)
+    told = findings(asked, plan, seen, local, withdrawn)
     return Sight(read.key, read, (), instances, asked, plan, told, sessions(asked, seen))
 
 

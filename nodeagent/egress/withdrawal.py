@@ -2,13 +2,14 @@
 
 Invariant: what is withdrawn leaves another nexthop of its family that works, unless an administrator forces it; the
 same nexthops stay withdrawn while their reasons last, so that two nodes that ask at once get their turns one by one.
-A withdrawn nexthop keeps its session: it can be watched, and come back at once.
+A withdrawn nexthop keeps its row; but OVN puts a session to rest that no policy names, so what it says meanwhile counts
+for nothing, and a return takes as long as a session takes to come up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -35,28 +36,40 @@ _ORDER: Final = {each: place for place, each in enumerate(Reason)}
 
 
 @dataclass(frozen=True)
+class Heard:
+    """Of one nexthop: `state` is the router's end, `local` the gateway's own ("" for unknown)."""
+
+    state: str
+    local: str = ""
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True)
 class Record:
-    """What is remembered of a nexthop: seconds by the monotonic clock, `contradicted` since when, None if it is not."""
+    """What is remembered of a nexthop: seconds by the monotonic clock, `contradicted` since when, None if it is not.
+
+    While it is `suppressed`, `cause` says for what.
+    """
 
     state: str = ""
     penalty: float = 0.0
     at: float = 0.0
     suppressed: bool = False
+    cause: Reason = Reason.FLAPPING
     contradicted: float | None = None
 
-    def after(self, state: str, local: str, now: float) -> Record:
-        """The record once the router's end is `state` and the gateway's own end `local` ("" for unknown)."""
+    def after(self, heard: Heard, now: float, detection: float) -> Record:
+        """The record after one more look. A contradiction that lasts for longer than `detection` suppresses at once."""
         penalty = self.penalty * 0.5 ** ((now - self.at) / _HALF_LIFE)
-        penalty += self.state == UP != state
-        against = state == UP and local not in ("", UP)
-        return replace(
-            self,
-            state=state,
-            penalty=penalty,
-            at=now,
-            suppressed=penalty >= (_REUSED if self.suppressed else _SUPPRESSED),
-            contradicted=(now if self.contradicted is None else self.contradicted) if against else None,
-        )
+        penalty += self.state == UP != heard.state and not heard.withdrawn
+        against = heard.state == UP and heard.local not in ("", UP)
+        since = (now if self.contradicted is None else self.contradicted) if against else None
+        overdue = since is not None and now - since > detection
+        penalty = max(penalty, _SUPPRESSED) if overdue else penalty
+        suppressed = penalty >= (_REUSED if self.suppressed else _SUPPRESSED)
+        stays = self.cause if self.suppressed else Reason.FLAPPING
+        cause = Reason.CONTRADICTED if overdue else stays
+        return Record(heard.state, penalty, now, suppressed, cause, since)
 
 
 @dataclass(frozen=True)
@@ -68,12 +81,20 @@ class Withdrawal:
 
 
 def remembered(
-    asked: Demand, sessions: Mapping[str, str], nodes: Mapping[str, Node], before: Mapping[str, Record], now: float
+    asked: Demand, heard: Mapping[str, Heard], before: Mapping[str, Record], now: float
 ) -> dict[str, Record]:
     """The records of the nexthops that the gateway has now; those that are gone are forgotten."""
-    hosts = _hosts(asked)
+    detection = asked.gateway.bfd.detection if asked.gateway.bfd else 0.0
+    return {address: before.get(address, Record(at=now)).after(each, now, detection) for address, each in heard.items()}
+
+
+def heard(
+    asked: Demand, sessions: Mapping[str, str], nodes: Mapping[str, Node], standing: Container[str]
+) -> dict[str, Heard]:
+    """What both ends say of each session; `standing` are the addresses that are withdrawn."""
+    hosts = {address: each.node for each in asked.instances for address in each.internal}
     return {
-        address: before.get(address, Record(at=now)).after(state, _local(address, nodes.get(hosts[address])), now)
+        address: Heard(state, _local(address, nodes.get(hosts[address])), address in standing)
         for address, state in sessions.items()
     }
 
@@ -82,22 +103,21 @@ def withdrawal(
     asked: Demand,
     nodes: Mapping[str, Node],
     records: Mapping[str, Record],
-    standing: frozenset[str],
-    now: float,
+    standing: Container[str],
 ) -> Withdrawal:
     """What is withdrawn now; `standing` are the addresses that are so already."""
     found = Withdrawal({}, {})
     for version in FAMILIES:
         addresses = frozenset(asked.nexthops(version).values())
         usable = {each for each in addresses if records[each].state == UP} if asked.watched(version) else addresses
-        reasons = _reasons(asked, version, nodes, records, now)
+        reasons = _reasons(asked, version, nodes, records)
         taken, refused = _shared_out(reasons, frozenset(usable), standing)
         found = Withdrawal({**found.taken, **taken}, {**found.refused, **refused})
     return found
 
 
 def _shared_out(
-    reasons: Mapping[str, Reason], usable: frozenset[str], standing: frozenset[str]
+    reasons: Mapping[str, Reason], usable: frozenset[str], standing: Container[str]
 ) -> tuple[dict[str, Reason], dict[str, Reason]]:
     """Those that may go, and those that may not, in turn."""
     taken: dict[str, Reason] = {}
@@ -110,30 +130,22 @@ def _shared_out(
 
 
 def _reasons(
-    asked: Demand, version: int, nodes: Mapping[str, Node], records: Mapping[str, Record], now: float
+    asked: Demand, version: int, nodes: Mapping[str, Node], records: Mapping[str, Record]
 ) -> dict[str, Reason]:
-    detection = asked.gateway.bfd.detection if asked.gateway.bfd else 0.0
     found = {
-        address: _reason(nodes.get(node), records.get(address, Record()), detection, now)
+        address: _reason(nodes.get(node), records.get(address, Record()))
         for node, address in asked.nexthops(version).items()
     }
     return {address: reason for address, reason in found.items() if reason}
 
 
-def _reason(node: Node | None, record: Record, detection: float, now: float) -> Reason | None:
+def _reason(node: Node | None, record: Record) -> Reason | None:
     if node and node.drain == FORCE:
         return Reason.FORCED
     if node and node.drain:
         return Reason.DRAINED
-    if record.contradicted is not None and now - record.contradicted > detection:
-        return Reason.CONTRADICTED
-    return Reason.FLAPPING if record.suppressed else None
+    return record.cause if record.suppressed else None
 
 
 def _local(address: str, node: Node | None) -> str:
     return node.sessions.get(address, "") if node else ""
-
-
-def _hosts(asked: Demand) -> dict[str, str]:
-    """The node of each address inside."""
-    return {address: each.node for each in asked.instances for address in each.internal}

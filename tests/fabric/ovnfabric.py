@@ -46,8 +46,11 @@ from tests.unit.egress.test_programming import KEY, Cluster
 T = TypeVar("T")
 
 POD, WORLD, PORT = "10.10.0.10", "10.77.0.4", 9000
+POD6, WORLD6 = "fd00:10::10", "fd00:77::4"
 _WORLDS = [f"10.77.0.{number}" for number in range(101, 117)]
+_WORLDS6 = [f"fd00:77::{number}" for number in range(101, 117)]
 OUTSIDE = ("10.77.0.11", "10.77.0.12")
+OUTSIDE6 = ("fd00:77::11", "fd00:77::12")
 _UNDERLAY = "10.99.0.254"
 _SETTLED = 60.0
 _SIOCETHTOOL, _STXCSUM = 0x8946, 0x17
@@ -135,7 +138,7 @@ class Fabric:
             part = part_of({"gateway": KEY, **{name: each for name, each in told.items() if name != "node"}}, "status")
             self.parts[told["node"]] = part
             self.build(told["node"])
-        until(lambda: self.up() == len(self.parts), "the sessions are up", _SETTLED)
+        until(lambda: self.up() == 2 * len(self.parts), "the sessions of both versions are up", _SETTLED)
         self.round()
         self.whole.nbctl("--wait=hv", "sync")
 
@@ -156,12 +159,16 @@ class Fabric:
         return {each.state for each in sessions(self.speakers.ask(part.namespace, "show bfd sessions"))}
 
     def drain(self, name: str, word: str = "drain") -> None:
-        """As the node would ask on its Node, and one round of the coordinator."""
+        """As the node would ask on its Node, and rounds of the coordinator until it says that it is so."""
         said = {"egress_drain": word} if word else {}
         nodes = {**self.cluster.site.nodes, name: node(name, **said)}  # type: ignore[arg-type] # words alone
         self.cluster.site = Site(**{**vars(self.cluster.site), "nodes": nodes})
-        self.round()
+        until(lambda: self._withdrawn(name) == {bool(word)}, "the coordinator says so")
         self.whole.nbctl("--wait=hv", "sync")
+
+    def _withdrawn(self, name: str) -> set[bool]:
+        self.round()
+        return {each["withdrawn"] for each in self.cluster.status()["sessions"] if each["node"] == name}
 
     def kill(self, part: GatewayPart) -> None:
         """The whole gateway at once, as with its node."""
@@ -170,7 +177,7 @@ class Fabric:
         os.kill(pid, 9)
 
     @contextmanager
-    def probing(self, seconds: float, pause: float = 0.001) -> Iterator[dict[str, Any]]:
+    def probing(self, seconds: float, pause: float = 0.001, version: int = 4) -> Iterator[dict[str, Any]]:
         """Probes from the pod to the world while the block runs; what came of them is filled in at its end."""
         told: dict[str, Any] = {}
         command = [
@@ -178,11 +185,11 @@ class Fabric:
             "-m",
             "tests.fabric.probes",
             "client",
-            ",".join(_WORLDS),
+            ",".join(_WORLDS if version == 4 else _WORLDS6),
             str(PORT),
             str(pause),
             str(seconds),
-            POD,
+            POD if version == 4 else POD6,
         ]
         client = subprocess.Popen(["ip", "netns", "exec", self.pod, *command], stdout=subprocess.PIPE)
         try:
@@ -302,8 +309,8 @@ def _furnish(whole: Central) -> None:
     """A router between the switch of pods and that of gateways; its port there watches them, as stock OVN can."""
     parts = (
         ("lr-add", "vpc1"),
-        ("lrp-add", "vpc1", "vpc1-pods", "0a:00:00:00:10:01", "10.10.0.1/24"),
-        ("lrp-add", "vpc1", "vpc1-inside", "0a:00:00:00:20:01", "10.20.0.1/24"),
+        ("lrp-add", "vpc1", "vpc1-pods", "0a:00:00:00:10:01", "10.10.0.1/24", "fd00:10::1/64"),
+        ("lrp-add", "vpc1", "vpc1-inside", "0a:00:00:00:20:01", "10.20.0.1/24", "fd00:20::1/64"),
         ("lrp-set-gateway-chassis", "vpc1-inside", "ch0", "10"),
         *(
             command
@@ -317,9 +324,11 @@ def _furnish(whole: Central) -> None:
             )
         ),
         ("lsp-add", "pods", "pod1"),
-        ("lsp-set-addresses", "pod1", f"0a:00:00:00:10:0a {POD}"),
+        ("lsp-set-addresses", "pod1", f"0a:00:00:00:10:0a {POD} {POD6}"),
         ("lr-route-add", "vpc1", "0.0.0.0/0", "10.20.0.254"),  # without any route stock OVN drops before policies
+        ("lr-route-add", "vpc1", "::/0", "fd00:20::fe"),
         ("lr-policy-add", "vpc1", "31000", "ip4.dst == {10.10.0.0/24, 10.20.0.0/24}", "allow"),
+        ("lr-policy-add", "vpc1", "31000", "ip6.dst == {fd00:10::/64, fd00:20::/64}", "allow"),
     )
     whole.nbctl(*(word for part in parts for word in ("--", *part)))
 
@@ -347,7 +356,9 @@ def _pod(chassis: Chassis) -> Iterator[str]:
         )
         _ip([], "-n", name, "link", "set", "eth0", "address", "0a:00:00:00:10:0a", "mtu", "1400", "up")
         _ip([], "-n", name, "addr", "add", f"{POD}/24", "dev", "eth0")
+        _ip([], "-n", name, "addr", "add", f"{POD6}/64", "dev", "eth0", "nodad")
         _ip([], "-n", name, "route", "add", "default", "via", "10.10.0.1")
+        _ip([], "-n", name, "-6", "route", "add", "default", "via", "fd00:10::1")
         _ip(here, "link", "set", "v-pod", "mtu", "1400", "up")
         namespaces.within(name, lambda: without_offload("eth0"))
         server = chassis.programs[0]
@@ -362,7 +373,11 @@ def _pod(chassis: Chassis) -> Iterator[str]:
 def _answering(world: Router) -> Iterator[None]:
     for address in _WORLDS:
         world.run("ip", "addr", "add", f"{address}/24", "dev", "eth0")
-    process = subprocess.Popen(world.program("tests.fabric.probes", "server", ",".join(_WORLDS), str(PORT)))
+    for address in (WORLD6, *_WORLDS6):
+        world.run("ip", "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
+    process = subprocess.Popen(
+        world.program("tests.fabric.probes", "server", ",".join([*_WORLDS, *_WORLDS6]), str(PORT))
+    )
     try:
         yield
     finally:
@@ -371,9 +386,13 @@ def _answering(world: Router) -> Iterator[None]:
 
 
 def _site() -> Site:
-    port = {"name": "vpc1-inside", "ip": "10.20.0.1"}
-    inside = {"vpc": "vpc1", "cidrBlock": "10.20.0.0/24", "gateway": "10.20.0.1"}
-    beyond = {"cidrBlock": "10.77.0.0/24", "gateway": WORLD, "provider": "beyond.default"}
+    port = {"name": "vpc1-inside", "ip": "10.20.0.1,fd00:20::1"}
+    inside = {"vpc": "vpc1", "cidrBlock": "10.20.0.0/24,fd00:20::/64", "gateway": "10.20.0.1,fd00:20::1"}
+    beyond = {
+        "cidrBlock": "10.77.0.0/24,fd00:77::/64",
+        "gateway": f"{WORLD},{WORLD6}",
+        "provider": "beyond.default",
+    }
     return Site(
         vpcs={"vpc1": Vpc.of({"metadata": {"name": "vpc1"}, "status": {"router": "vpc1", "bfdPort": port}})},
         subnets={

@@ -24,7 +24,7 @@ def server(addresses: list[str], port: int) -> None:
     poll = select.epoll()
     sockets = {}
     for address in addresses:
-        here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        here = socket.socket(_family(address), socket.SOCK_DGRAM)
         here.bind((address, port))
         sockets[here.fileno()] = here
         poll.register(here, select.EPOLLIN)
@@ -53,7 +53,7 @@ def client(addresses: list[str], port: int, pause: float, seconds: float, source
     begin = due = time.monotonic()
     while (now := time.monotonic()) - begin < seconds:
         number = len(sent)
-        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        probe = socket.socket(_family(source), socket.SOCK_DGRAM)
         probe.bind((source, 10_000 + number % _PORTS))
         probe.connect((addresses[number % len(addresses)], port))
         sockets[probe.fileno()] = probe
@@ -73,6 +73,10 @@ def client(addresses: list[str], port: int, pause: float, seconds: float, source
     ]
     told = {"sent": len(sent), "lost": len(sent) - len(answered), "gap": max(gaps), "seen": seen}
     print(json.dumps(told))  # noqa: T201 - what it is for
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _gap(times: list[float], seconds: float) -> float:

@@ -304,6 +304,12 @@ def test_a_drained_node_loses_its_nexthop_and_keeps_its_session() -> None:
         assert not {"10.20.0.11", "fd00:20::11"} & row.columns["nexthops"]
     assert count(cluster.seen)[BFD] == 4
     assert "10.20.0.11 is withdrawn: Drained" in cluster.condition("Degraded")[1]
+    resting = [row for row in cluster.seen.table(BFD).values() if row.columns["dst_ip"].endswith("11")]
+    for row in resting:  # as OVN does where no policy names the session
+        changed(cluster.seen, row, status="admin_down")
+    cluster.settle()
+    (sight,) = sights(cluster.inventory(), cluster.seen)
+    assert (len(resting), sight.findings) == (2, ())
 
 
 def test_addresses_are_claimed_waited_for_and_given_back() -> None:

@@ -13,7 +13,7 @@ from nodeagent.egress.demand import Demand, demand
 from nodeagent.egress.gateway import gateway
 from nodeagent.egress.placement import placement
 from nodeagent.egress.site import Node
-from nodeagent.egress.withdrawal import Reason, Record, Withdrawal, remembered, withdrawal
+from nodeagent.egress.withdrawal import Heard, Reason, Record, Withdrawal, heard, remembered, withdrawal
 from tests.unit.egress.site import node, ours, site
 
 A, B = "10.20.0.11", "10.20.0.12"
@@ -45,8 +45,9 @@ class Watch:
 
     def after(self, seconds: float, states: Mapping[str, str] = UP) -> Withdrawal:
         self.now += seconds
-        self.records = remembered(self.asked, states, self.nodes, self.records, self.now)
-        found = withdrawal(self.asked, self.nodes, self.records, self.standing, self.now)
+        said = heard(self.asked, states, self.nodes, self.standing)
+        self.records = remembered(self.asked, said, self.records, self.now)
+        found = withdrawal(self.asked, self.nodes, self.records, self.standing)
         self.standing = frozenset(found.taken)
         return found
 
@@ -84,8 +85,11 @@ def test_a_session_that_the_gateway_itself_has_down_is_withdrawn_after_the_detec
     assert watch.after(1) == Withdrawal()
     assert watch.after(0.9) == Withdrawal()
     assert watch.after(0.2) == Withdrawal({A: Reason.CONTRADICTED})
-    watch.say(A, egress_sessions=f'{{"{A}": "up"}}')
-    assert watch.after(0.1) == Withdrawal()
+    resting = {A: "admin_down", B: "up"}
+    assert watch.after(60, resting) == Withdrawal({A: Reason.CONTRADICTED})
+    assert watch.after(61, resting) == Withdrawal()  # it is tried once more
+    assert watch.after(1) == Withdrawal()
+    assert watch.after(1.1) == Withdrawal({A: Reason.CONTRADICTED})
 
 
 @pytest.mark.parametrize("said", ["", "no JSON", "[]"])
@@ -109,10 +113,22 @@ def test_a_nexthop_that_flaps_is_withdrawn_until_it_has_been_quiet() -> None:
     assert watch.after(120) == Withdrawal()
 
 
+def test_a_session_that_rests_while_its_nexthop_is_withdrawn_is_no_failure() -> None:
+    watch = Watch()
+    for _ in range(5):
+        watch.after(1)
+        watch.say(A, egress_drain="drain")
+        watch.after(1)
+        watch.after(1, {A: "admin_down", B: "up"})
+        watch.nodes.clear()
+        watch.after(1, {A: "admin_down", B: "up"})
+    assert watch.after(1) == Withdrawal()
+
+
 def test_nexthops_that_are_gone_are_forgotten() -> None:
     watch = Watch()
     watch.after(1)
-    assert set(remembered(watch.asked, {A: "up"}, {}, watch.records, 2.0)) == {A}
+    assert set(remembered(watch.asked, {A: Heard("up")}, watch.records, 2.0)) == {A}
 
 
 @given(
@@ -134,8 +150,8 @@ def test_whatever_happens_one_that_works_is_left_if_there_is_one(
     for pause, states, drains in course:
         now += pause
         nodes = {f"n{number}": node(f"n{number}", egress_drain=word) for number, word in drains.items()}
-        records = remembered(wanted, states, nodes, records, now)
-        found = withdrawal(wanted, nodes, records, standing, now)
+        records = remembered(wanted, heard(wanted, states, nodes, standing), records, now)
+        found = withdrawal(wanted, nodes, records, standing)
         standing = frozenset(found.taken)
         works = {address for address, state in states.items() if state == "up"}
         assert not works or works - standing
