@@ -36,6 +36,8 @@ _HEALTH: Final = {_API_SERVER: "/readyz"}
 _HANDOVER: Final = 60.0  # seconds that traffic may take to move away
 _KUBELET: Final = "kubelet.service"
 _READ_ONCE: Final = {KUBELET_SELF_SIGNED, KUBELET_CLIENT, KUBELET_CONF}  # by the kubelet, when it starts
+# Of kubelet.crt that holds after 1.31 too: what it reads again is for clients that name a server (TLS SNI) alone, and
+# the kube-apiserver, which dials an address, names none (v1.34, pkg/kubelet/server/server.go, ListenAndServeTLS).
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,7 @@ class Proposal:
     """What is to be renewed, and what was seen when that was decided.
 
     `repairs` let the kubelet go on by itself; `restarts` are static pods that start anew for their loopback
-    certificates. `signed` were signed elsewhere and are only put in place; the kubelet `reloads` its serving
-    certificate, or has to start anew for it.
+    certificates. `signed` were signed elsewhere and are only put in place.
     """
 
     survey: Survey
@@ -53,7 +54,6 @@ class Proposal:
     repairs: tuple[Repair, ...] = ()
     restarts: tuple[str, ...] = ()
     signed: tuple[Renewed, ...] = ()
-    reloads: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.renewals or self.repairs or self.restarts or self.signed)
@@ -238,14 +238,14 @@ class Rotation:
         """What has to come about on a running node; of a mere directory nothing is expected."""
         if not self._place.node.running:
             return Aftermath()
-        survey, reloads = proposal.survey, proposal.reloads
-        paths = {each.path for each in (*proposal.renewals, *(each.renewal for each in proposal.signed))}
+        survey, signed = proposal.survey, (each.renewal for each in proposal.signed)
+        paths = {each.path for each in (*proposal.renewals, *signed)}
         served = [
             Served(each.component, each.endpoint.address, each.endpoint.port, each.path)
             for each in targets(survey)
-            if each.path in paths and (reloads or each.component != "kubelet")
+            if each.path in paths and each.component != "kubelet"
         ]
-        kubelet = (paths & _READ_ONCE and not reloads) or any(isinstance(each, Restart) for each in proposal.repairs)
+        kubelet = paths & _READ_ONCE or any(isinstance(each, Restart) for each in proposal.repairs)
         also: tuple[Change, ...] = (RestartUnit(_KUBELET),) if kubelet else ()
         return Aftermath(tuple(served), tuple(self._components(proposal)), also)
 

@@ -2,7 +2,7 @@
 
 Invariant: the node asks as itself, so the signer's rules hold for it as for any kubelet. The new key lives in memory
 until its certificate is there; an agent that starts anew asks anew. One request waits at a time, and one that came to
-nothing is followed by another only after a while.
+nothing is followed by another only after a while. One that the kubelet did not come back with is not tried again.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class ServingCertificate:
         self._failures = 0
         self._not_before = 0.0
         self._told: tuple[Finding, ...] = ()
+        self._given_up: object = None  # what was served and wanted when a swap was taken back
 
     def tend(self, look: Look) -> tuple[Finding, ...]:
         """Go a step on with what is wanted; what is to be said about it."""
@@ -77,7 +78,7 @@ class ServingCertificate:
         current = serving.replaceable(survey)
         if current is None or node is None or not self._is_wanted(current, survey, node, look):
             self._pending, self._failures, self._told = None, 0, ()
-        elif time.monotonic() >= self._not_before:
+        elif time.monotonic() >= self._not_before and self._given_up != (current, names_of(node)):
             self._told = self._attempt(current, survey, node, look)
         return self._told
 
@@ -99,7 +100,7 @@ class ServingCertificate:
                 reply = self._asked(connection, names_of(node))
             if not reply.certificate:
                 return self._waiting()
-            self._put_in_place(reply.certificate, current, survey, node, look)
+            self._put_in_place(reply.certificate, current, survey, look)
         except NodeAgentError as error:
             self._put_off()
             message = f"no certificate of the cluster's could be had for the kubelet: {error}"
@@ -136,11 +137,9 @@ class ServingCertificate:
         advice = f"`kubectl certificate approve {waiting.name}`, or have the coordinator approve such requests"
         return (Finding(KUBELET_SELF_SIGNED, Code.KUBELET_SERVING_PENDING, severity, message, advice),)
 
-    def _put_in_place(
-        self, certificate: bytes, current: Certificate, survey: Survey, node: Mapping[str, Any], look: Look
-    ) -> None:
-        """Verify what was signed, swap the pair, and have the kubelet serve it; Broken if it does not."""
-        waiting, self._pending = self._pending, None
+    def _put_in_place(self, certificate: bytes, current: Certificate, survey: Survey, look: Look) -> None:
+        """Verify what was signed, swap the pair, and restart the kubelet; Broken if that cannot be."""
+        waiting = self._pending
         if waiting is None:  # nothing is signed that was not asked for
             raise AssertionError(KUBELET_SELF_SIGNED)
         found, library = contents(certificate), self._inspector.library
@@ -148,14 +147,17 @@ class ServingCertificate:
         key = contents(waiting.key)
         wrong = serving.complaints(found, key, name, waiting.names, authorities, library.signed_by, look.now)
         if wrong:
+            self._pending = None
             raise Broken(f"what was signed for {waiting.name} cannot be used: {'; '.join(wrong)}")
         new = found.certificates[0]
         signed = Renewed(serving.renewal(current, new), Issued(certificate, waiting.key), new.fingerprint)
-        proposal = Proposal(survey, (), look.now, signed=(signed,), reloads=serving.reloads(node))
+        proposal = Proposal(survey, (), look.now, signed=(signed,))
         with self._place.store.locked(self._place.settings.apply.lock_timeout):
             self._place.job.recover()
             outcome = self._rotation.renew(proposal, _silent)
+        self._pending = None
         if outcome.result is not Result.APPLIED:
+            self._given_up = current, waiting.names
             self._events.record("Warning", "CertificateRenewalUndone", f"{outcome.why}; everything is as it was before")
             raise Broken(outcome.why)
         self._events.record("Normal", "CertificatesRenewed", f"the cluster has signed {KUBELET_SELF_SIGNED}")

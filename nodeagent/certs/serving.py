@@ -7,8 +7,8 @@ Invariant: nothing is asked for that the kubelet looks after itself (serverTLSBo
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from nodeagent.certs import trust
 from nodeagent.certs.approval import GROUP, USER
@@ -20,7 +20,6 @@ from nodeagent.certs.survey import Survey
 from nodeagent.certs.trust import SignedBy
 
 USAGES: Final = ("digital signature", "server auth")
-_RELOADS: Final = (1, 31)  # the version from which the kubelet reads its serving certificate again by itself
 
 
 def replaceable(survey: Survey) -> Certificate | None:
@@ -89,10 +88,3 @@ def renewal(current: Certificate, new: Certificate) -> Renewal:
         serves=True,
         audience="",
     )
-
-
-def reloads(node: Mapping[str, Any]) -> bool:
-    """Whether the kubelet of this Node reads its serving certificate again by itself; unknown versions do not."""
-    version = str(((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion") or "")
-    parts = version.removeprefix("v").split(".")[:2]
-    return len(parts) == len(_RELOADS) and all(map(str.isdecimal, parts)) and tuple(map(int, parts)) >= _RELOADS

@@ -20,6 +20,8 @@ from nodeagent.agent.servingcertificate import ServingCertificate
 from nodeagent.certs.contents import contents
 from nodeagent.certs.facts import Certificate
 from nodeagent.certs.monitor import Look
+from nodeagent.engine.controller import Backoff
+from nodeagent.engine.executor import Outcome, Result
 from nodeagent.engine.handover import Handover
 from nodeagent.engine.report import Report
 from nodeagent.settings.model import build
@@ -153,6 +155,28 @@ def test_a_request_that_is_denied_is_told_and_not_repeated_at_once(worker: Worke
         assert "was denied" in tend()
     assert len(worker.requests()) == 1
     assert worker.serves == before
+
+
+def test_a_certificate_with_which_the_kubelet_does_not_come_back_is_not_tried_again(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[object] = []
+
+    def undone(_self: object, proposal: object, _progress: object) -> Outcome:
+        tries.append(proposal)
+        return Outcome(Result.UNDONE, why="kubelet.service did not start")
+
+    monkeypatch.setattr("nodeagent.agent.rotation.Rotation.renew", undone)
+    monkeypatch.setattr("nodeagent.agent.servingcertificate._AGAIN", Backoff(0.0, 0.0))
+    with worker.tending() as tend:
+        tend()
+        worker.decide("Approved")
+        eventually(lambda: "did not start" in tend(), "it is tried", 60.0)
+        assert "did not start" in tend()
+        assert "did not start" in tend()
+    assert len(tries) == 1
+    assert len(worker.requests()) == 1
+    assert [event[1] for event in worker.silence.events] == ["CertificateRenewalUndone"]
 
 
 def test_the_nodes_addresses_are_asked_for_afresh_when_they_change(worker: Worker) -> None:

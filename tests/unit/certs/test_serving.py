@@ -142,14 +142,6 @@ def test_a_certificate_for_another_key_is_not_served() -> None:
     assert found == ("its key is another",)
 
 
-@pytest.mark.parametrize(
-    ("version", "reloads"),
-    [("v1.31.0", True), ("v1.34.4-rc.1", True), ("v2.0.0", True), ("v1.30.9", False), ("", False), ("v1", False)],
-)
-def test_a_kubelet_reads_it_again_from_1_31(version: str, reloads: bool) -> None:
-    assert serving.reloads({"status": {"nodeInfo": {"kubeletVersion": version}}}) is reloads
-
-
 def _entry(node: Scratch, policy: Policy) -> Entry:
     found = assess(node.survey(), Node("w1", "", Role.WORKER), node.now, node.library.signed_by, policy)
     assert "kubelet-self-signed" not in {str(each.code) for each in found.findings}
