@@ -41,11 +41,11 @@ def _moment(text: str) -> datetime.datetime:
     """A moment as RFC 3339 has it, with its offset."""
     try:
         moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or "T" not in text.upper():
-        raise argparse.ArgumentTypeError(f"{text!r} is no RFC 3339 time, such as 2026-07-01T12:00:00Z")
-    return moment.astimezone(datetime.UTC)
+        if moment.tzinfo is not None and "T" in text.upper():
+            return moment.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):  # the latter where the moment in UTC is out of what can be told
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no RFC 3339 time, such as 2026-07-01T12:00:00Z")
 
 
 def _now(arguments: argparse.Namespace) -> datetime.datetime:

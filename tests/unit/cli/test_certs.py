@@ -118,7 +118,7 @@ def test_an_empty_root_is_healthy(node: Node) -> None:
     assert node("certs", "probe").out.startswith("nothing to ask")
 
 
-@pytest.mark.parametrize("moment", ["yesterday", "2026-07-01", "2026-07-01T12:00:00"])
+@pytest.mark.parametrize("moment", ["yesterday", "2026-07-01", "2026-07-01T12:00:00", "0001-01-01T00:00:00+14:00"])
 def test_a_moment_is_rfc_3339(node: Node, moment: str) -> None:
     result = node("certs", "list", "--now", moment)
     assert result.code == 2
