@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.kubeadm.agent import AgentPod
+from tests.kubeadm.clients import load
 from tests.kubeadm.node import KubeadmNode
 from tests.unit.certs.authority import Pair, issue
 
-_LOAD = Path(__file__).with_name("load.py")
 _OURS = {"apiserver-kubelet-client", "apiserver-etcd-client", "front-proxy-client", "apiserver"}
 
 
@@ -46,28 +43,9 @@ def _digests(node: KubeadmNode) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _load(node: KubeadmNode) -> Iterator[dict[str, Any]]:
-    """Clients that ask the API server, each time over a new connection; how they fared is there at the end."""
-    told: dict[str, Any] = {}
-    node.write("/root/load.py", _LOAD.read_text())
-    node.path("/root/load.stop").unlink(missing_ok=True)
-
-    def ask() -> None:
-        told.update(json.loads(node.run("python3", "/root/load.py", deadline=900.0).stdout))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield told
-    finally:
-        node.write("/root/load.stop", "")
-        thread.join(60.0)
-
-
 def test_everything_is_renewed_twice_and_no_client_notices(node: KubeadmNode) -> None:
     before = _inventory(node)
-    with _load(node) as told:
+    with load(node) as told:
         for _ in range(2):  # the second shows that the kube-apiserver's watch over its files has outlived the first
             done = _renew(node, "--all")
             assert done["result"] == "applied", done
