@@ -38,7 +38,7 @@ def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them
             speakers.keep(router, ROUTER)
             speakers.keep(gateway, configuration(part(), TIMING))
             until(lambda: states() == {"up"}, "all sessions are up", 30.0)
-            until(lambda: gateway in carried(), "the gateway is found by who listens")
+            until(lambda: gateway in carried(), "the gateway is found by who listens", 30.0)
             events, files = _Events(), DrainFiles(run_dir)
             work = PlannedWork(Silence(files, detection=1.0), Turn(None, "", "", "n1", ""), events)
             work.prepare("a reboot", 20.0)
@@ -51,7 +51,7 @@ def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them
 
             flags = ["--run-dir", run_dir, "--gateways-detection", "1"]
             assert main(["egress", "drain", *flags]) == 0
-            until(lambda: "up" not in states(), "the routers have missed it")
+            until(lambda: "up" not in states(), "the routers have missed it", 30.0)
             work.resume()  # a drain by command outlives planned work
             assert silence.silenced(gateway)
             assert main(["egress", "resume", *flags]) == 0

@@ -36,7 +36,7 @@ class Scene:
     def start(self) -> None:
         self.speakers.keep(self.router, ROUTER)
         self.speakers.keep(self.gateway, self.text)
-        until(lambda: self.states(self.gateway) == self.states(self.router) == {"up"}, "all sessions are up")
+        until(lambda: self.states(self.gateway) == self.states(self.router) == {"up"}, "all sessions are up", 30.0)
 
 
 @pytest.fixture
@@ -65,7 +65,9 @@ def test_another_configuration_is_taken_without_losing_the_process(scene: Scene)
     before = scene.pid(scene.gateway)
     only = configuration(part(peers=frozenset({"10.20.0.1"})), TIMING)
     scene.speakers.keep(scene.gateway, only)
-    until(lambda: len(sessions(scene.speakers.ask(scene.gateway, "show bfd sessions"))) == 1, "one session is left")
+    until(
+        lambda: len(sessions(scene.speakers.ask(scene.gateway, "show bfd sessions"))) == 1, "one session is left", 30.0
+    )
     assert scene.pid(scene.gateway) == before
     with pytest.raises(Broken, match="does not take its configuration"):
         scene.speakers.keep(scene.gateway, "nonsense;")
@@ -75,7 +77,7 @@ def test_a_speaker_that_was_killed_is_started_again(scene: Scene) -> None:
     scene.start()
     before = scene.pid(scene.gateway)
     os.kill(before, signal.SIGKILL)
-    until(lambda: scene.states(scene.router) == {"down"}, "the router has noticed")
+    until(lambda: scene.states(scene.router) == {"down"}, "the router has noticed", 30.0)
     scene.start()
     assert scene.pid(scene.gateway) != before
 
@@ -101,9 +103,9 @@ def test_silence_takes_sessions_down_at_the_router_and_the_speaker_lives(scene: 
     silence.silence(scene.gateway)
     assert silence.silenced(scene.gateway)
     before = scene.pid(scene.gateway)
-    until(lambda: scene.states(scene.router) == {"down"}, "the router takes it for dead")
+    until(lambda: scene.states(scene.router) == {"down"}, "the router takes it for dead", 30.0)
     assert scene.states(scene.gateway)  # it still answers
     silence.unsilence(scene.gateway)
     silence.unsilence(scene.gateway)
-    until(lambda: scene.states(scene.router) == {"up"}, "it is back")
+    until(lambda: scene.states(scene.router) == {"up"}, "it is back", 30.0)
     assert scene.pid(scene.gateway) == before
