@@ -33,9 +33,8 @@ def main(rounds: int) -> None:
                 time.sleep(1.0)
                 site.kill(site.parts[name])
             gaps.append(told["gap"])
-            print(
-                f"{name} killed: {told['lost']:4} of {told['sent']} probes lost, {told['gap'] * 1000:4.0f} ms without an answer"
-            )
+            gone = f"{told['lost']:4} of {told['sent']} probes lost"
+            print(f"{name} killed: {gone}, {told['gap'] * 1000:4.0f} ms without an answer")
             site.build(name)
             until(lambda: site.up() == 4, "all sessions are up again", _BACK)
     print(f"median {statistics.median(gaps) * 1000:.0f} ms, worst {max(gaps) * 1000:.0f} ms")

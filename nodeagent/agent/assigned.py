@@ -74,8 +74,12 @@ class Assigned:
 
     def parts(self) -> Parts:
         """This node's parts, by what is known now."""
-        documents = self._documents()
-        return _read(documents)
+        try:
+            return _read(self._documents())
+        except ValueError:
+            return Parts(
+                (), (f"{_FILE} in the state directory is damaged; it is written anew by the API server's word",)
+            )
 
     def withdrawn(self) -> Mapping[str, tuple[bool, str]]:
         """By address inside of this node's gateways: whether it takes no new traffic, and the reason that is given."""

@@ -17,7 +17,7 @@ from nodeagent.agent.announcer import Events
 from nodeagent.agent.turn import Turn
 from nodeagent.egress.node.handover import GatewayHandover, Road
 from nodeagent.egress.node.part import PREFIX
-from nodeagent.errors import Transient
+from nodeagent.errors import Broken, Transient
 from nodeagent.host import silence
 from nodeagent.host.drainfile import COMMAND, DRAIN, FORCE, WORK, DrainFiles
 from nodeagent.host.gatewaycounters import Counters, counters
@@ -33,8 +33,10 @@ _REFUSED: Final = 5.0  # seconds after which a word that it is the last nexthop 
 
 
 def carried() -> Mapping[str, Counters]:
-    """What goes through the gateways of this node: ours, and others in whose namespace somebody speaks BFD."""
-    found = {*names(PREFIX), *silence.speaking()}
+    """What goes through the gateways of this node: ours, and Kube-OVN's, in whose namespaces somebody speaks BFD."""
+    from nodeagent.host.gatewaykernel import carries  # noqa: PLC0415 - netlink, by need
+
+    found = {*names(PREFIX), *(name for name in silence.speaking() if carries(name))}
     return {name: counters(name) for name in sorted(found)}
 
 
@@ -50,7 +52,7 @@ class Silence:
 
     def leave(self, *, force: bool) -> None:
         self.files.begin(self.name, FORCE if force else DRAIN)
-        for namespace in silence.speaking():
+        for namespace in carried():
             silence.silence(namespace)
         self._since = self.clock()
 
@@ -116,7 +118,12 @@ class PlannedWork:
             return
         if unsaid := self._turn.take(min(_TURN, deadline / 2)):
             _log.warning("egress traffic is handed over without a Lease", extra={"reason": unsaid})
-        moved = self._handover.prepare(deadline / 2)
+        try:
+            moved = self._handover.prepare(deadline / 2)
+        except Broken as error:  # this node never can, which is no reason to keep its work waiting for ever
+            _log.warning("egress traffic cannot be handed over", extra={"reason": str(error)})
+            self._events.record("Warning", "EgressNotHandedOver", str(error))
+            return
         lost = f"; {moved.connections} tracked connections may break" if moved.connections else ""
         self._events.record("Normal", "EgressHandedOver", f"no egress traffic comes here during {reason}{lost}")
 

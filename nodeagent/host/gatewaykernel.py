@@ -40,6 +40,7 @@ _NODAD: Final = 2  # IFA_F_NODAD: nobody else may have what the coordinator gave
 _DONE: Final = (errno.EEXIST,)  # when something is made
 _GONE: Final = (errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL)  # when something is removed
 _RULES: Final = range(1000, 2000)  # priorities of ours
+_CHOOSING: Final = (1001, 1002)  # what comes from inside, and from outside
 
 
 class GatewayKernel:
@@ -71,6 +72,20 @@ class GatewayKernel:
             raise Transient(f"{change.describe()}: {os.strerror(error.code)}") from None
         except OSError as error:
             raise Transient(f"{change.describe()}: {error.strerror or error}") from None
+
+
+def carries(name: str) -> bool:
+    """Whether the namespace is an egress gateway's, Kube-OVN's included: by the rules that choose its ways."""
+    try:
+        return namespaces.within(name, _has_rules)
+    except OSError:  # it is going, or it is no namespace
+        return False
+
+
+def _has_rules() -> bool:
+    with IPRoute() as ip:
+        found = {each.get_attr("FRA_PRIORITY") for family in _FAMILIES.values() for each in ip.get_rules(family=family)}
+    return set(_CHOOSING) <= found
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------

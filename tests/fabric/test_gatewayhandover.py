@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from nodeagent.agent.gatewayhandover import PlannedWork, Silence, carried
@@ -26,7 +27,7 @@ class _Events:
 
 
 def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them_back(tmp_path: Path) -> None:
-    """Both ends of the cable are namespaces of this machine, so both fall silent: the router's word is what counts."""
+    """Only the namespace that is a gateway's falls silent: others that speak BFD are nobody's business."""
     require("root", "ip", "bird", "libnftables")
     speakers, run_dir = Speakers(str(tmp_path / "bfd")), str(tmp_path / "run")
     with cable() as (gateway, router):
@@ -34,6 +35,10 @@ def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them
         def states() -> set[str]:
             return {each.state for each in sessions(speakers.ask(router, "show bfd sessions"))}
 
+        for priority in ("1001", "1002"):  # as every gateway's namespace has them, and no other's
+            subprocess.run(
+                ["ip", "-n", gateway, "rule", "add", "priority", priority, "table", "main"], check=True, timeout=10
+            )
         try:
             speakers.keep(router, ROUTER)
             speakers.keep(gateway, configuration(part(), TIMING))
@@ -45,6 +50,7 @@ def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them
             assert events.told == [("Normal", "EgressHandedOver")]
             assert files.word() == "drain"
             assert silence.silenced(gateway)
+            assert not silence.silenced(router)
             assert "up" not in states()
             work.resume()
             until(lambda: states() == {"up"}, "all sessions are back", 30.0)

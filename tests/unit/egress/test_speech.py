@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.agent import gatewayhandover
 from nodeagent.agent.gatewayhandover import Withdrawn
+from nodeagent.agent.turn import Turn
 from nodeagent.egress.node.bird import Session
 from nodeagent.egress.node.handover import GatewayHandover
 from nodeagent.egress.node.keeper import Keeper, Parts
@@ -330,3 +332,21 @@ def test_a_file_for_work_that_is_old_or_garbage_counts_for_nothing(tmp_path: Pat
     (tmp_path / WORK).write_text(said, encoding="latin-1")
     counts = said == "drain 0" and DrainFiles(str(tmp_path)).word() == DRAIN  # a machine that has just booted
     assert counts or DrainFiles(str(tmp_path)).word() == ""
+
+
+def test_a_node_that_can_never_hand_over_does_not_keep_its_work_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+
+    class Events:
+        def record(self, kind: str, reason: str, _message: str) -> None:
+            told.append((kind, reason))
+
+    class Barred(Road):
+        def leave(self, *, force: bool) -> None:
+            raise Broken(f"libnftables.so.1 is not there, force or not: {force}")
+
+    monkeypatch.setattr(gatewayhandover, "carried", lambda: {"egress-1": Counters()})
+    road = Barred(0.0, Hour())
+    gatewayhandover.PlannedWork(road, Turn(None, "", "", "n1", ""), Events()).prepare("a reboot", 10.0)
+    assert told == [("Warning", "EgressNotHandedOver")]
+    assert road.gone == ["back"]
