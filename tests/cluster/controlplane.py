@@ -154,7 +154,10 @@ class ControlPlane:
 
     def apply_crds(self) -> list[str]:
         """Install the project's CustomResourceDefinitions and wait until they are served; their names."""
-        definitions = [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
+        return self.define(*(yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))))
+
+    def define(self, *definitions: Any) -> list[str]:
+        """Install CustomResourceDefinitions and wait until they are served; their names."""
         for definition in definitions:
             self.admin.apply(definition)
         for definition in definitions:
