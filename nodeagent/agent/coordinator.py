@@ -52,7 +52,7 @@ ROLES: Final[Mapping[str, Role]] = {
 }
 
 _BURST: Final = 0.1  # seconds in which changes count as one
-_GLANCE: Final = 15.0  # seconds between two looks at the loops
+_GLANCE: Final = 15.0  # seconds between two looks at the loops and elections
 
 
 def run(settings: Settings, roles: Sequence[str], stop: threading.Event) -> None:
@@ -98,7 +98,7 @@ def _worked(name: str, desk: _Desk) -> Iterator[Controller]:
     duties.append(duty)
     loop = Controller(name, duty.round, desk.watcher, random.Random())  # noqa: S311 - jitter, no secret
     desk.watcher.expect(name, duty.allowance)
-    threading.Thread(target=_relay, args=(changed, loop, desk.stop), name=f"wake {name}", daemon=True).start()
+    threading.Thread(target=_relay, args=(changed, loop, election, desk.stop), name=f"wake {name}", daemon=True).start()
     with ExitStack() as stack:
         for followed in duty.follows:
             desk.watcher.expect_watch(followed.path.rpartition("/")[2], followed.age)
@@ -110,13 +110,18 @@ def _worked(name: str, desk: _Desk) -> Iterator[Controller]:
         yield loop
 
 
-def _relay(changed: threading.Event, loop: Controller, stop: threading.Event) -> None:
-    """Wake the loop for what has changed, a burst of changes once."""
+def _relay(changed: threading.Event, loop: Controller, election: Election, stop: threading.Event) -> None:
+    """Wake the loop for what has changed, a burst of changes once; log what keeps it from being elected."""
+    told: tuple[str, ...] = ()
     while not stop.is_set():
-        changed.wait()
-        stop.wait(_BURST)
-        changed.clear()
-        loop.wake()
+        if changed.wait(_GLANCE):
+            stop.wait(_BURST)
+            changed.clear()
+            loop.wake()
+        found = election.problems()
+        if found and found != told:
+            _log.warning("cannot be elected", extra={"role": loop.name, "error": "; ".join(found)})
+        told = found
 
 
 def _guard(beats: Beats, stop: threading.Event) -> None:

@@ -148,7 +148,9 @@ def _unknown(
     known = sorted({*(entry.name for entry in there), *restarted})
     for name in wanted.names:
         if name not in known:
-            yield Problem(name, "", "there is no such certificate on this node", f"there are: {', '.join(known)}")
+            yield Problem(
+                name, "", "there is no such certificate on this node", f"there are: {', '.join(known) or 'none'}"
+            )
 
 
 def _of_node(inventory: Inventory, chosen: Sequence[Entry], wanted: Wanted) -> Iterator[Problem]:

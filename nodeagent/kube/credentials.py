@@ -121,9 +121,17 @@ def _identity(configuration: Any, kubeconfig: str) -> dict[str, str]:
 
 
 def _unreadable(kubeconfig: str, error: Exception) -> Transient:
+    return Transient(f"no credentials for the API server: {_defect(kubeconfig, error)}")
+
+
+def _defect(kubeconfig: str, error: Exception) -> str:
+    if not kubeconfig and "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return "this is no pod, and no kubeconfig is named; name one with --cluster-kubeconfig"
+    if kubeconfig and not os.path.exists(kubeconfig):
+        return f"the kubeconfig {kubeconfig} cannot be used: there is no such file"
     where = f"the kubeconfig {kubeconfig}" if kubeconfig else "the pod's service account"
     detail = str(error) if isinstance(error, OSError) else type(error).__name__  # a parser may quote what it read
-    return Transient(f"no credentials for the API server: {where} cannot be used: {detail}")
+    return f"{where} cannot be used: {detail}"
 
 
 def _stamp(path: str | None) -> tuple[int, ...] | None:

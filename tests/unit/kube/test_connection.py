@@ -97,6 +97,10 @@ def test_credentials_that_cannot_be_read_are_told_without_their_text(tmp_path: P
     with pytest.raises(Transient, match=f"the kubeconfig {path} cannot be used") as raised:
         connect(str(path), "nodeagent/test").get(NODES)
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_pod_without_its_service_account_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "")
     with pytest.raises(Transient, match="the pod's service account cannot be used"):
         connect("", "nodeagent/test").get(NODES)
 
@@ -202,3 +206,14 @@ def test_no_more_requests_than_its_width_at_a_time(api: Api, tmp_path: Path) -> 
     for thread in threads:
         thread.join()
     assert most == 2
+
+
+def test_a_kubeconfig_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Transient, match=f"the kubeconfig {tmp_path}/none cannot be used: there is no such file"):
+        connect(f"{tmp_path}/none", "nodeagent/test").get("/api")
+
+
+def test_out_of_a_pod_the_way_to_name_a_kubeconfig_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(Transient, match=r"this is no pod.*--cluster-kubeconfig"):
+        connect("", "nodeagent/test").get("/api")
