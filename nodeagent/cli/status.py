@@ -78,5 +78,6 @@ def _lines(view: Mapping[str, Any]) -> Iterator[str]:
     for name, said in view["jobs"].items():
         if name != "machineconfig":
             yield f"{name:<11} {said['state']}" + (f": {said['reason']}" if said["reason"] else "")
-    yield f"drift       {len(view['drift']) or 'none'}"
+    none = "none" if view["daemon"] == "running" else "none recorded"  # nobody looks
+    yield f"drift       {len(view['drift']) or none}"
     yield from show.drift_lines(map(Drift.from_facts, view["drift"]), lambda _: ())

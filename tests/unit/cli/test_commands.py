@@ -250,6 +250,11 @@ def test_status_without_a_daemon_says_so_and_is_no_failure(node: Node) -> None:
     assert (shown.json["daemon"], shown.json["generation"]) == ("not running", 1)
 
 
+def test_status_without_a_daemon_does_not_claim_that_nothing_drifted(node: Node) -> None:
+    shown = node("status", "--run-dir", str(node.root / "run"))
+    assert "drift       none recorded" in shown.out.splitlines()
+
+
 @pytest.mark.parametrize("arguments", [(), ("bogus",), ("plan", "--bogus"), ("render",), ("completion", "fish5")])
 def test_wrong_usage_ends_with_2(run: Callable[..., Result], arguments: tuple[str, ...]) -> None:
     assert run(*arguments).code == 2
