@@ -19,6 +19,7 @@ from nodeagent.egress.sight import Sight
 from nodeagent.egress.site import GATEWAY
 from nodeagent.observed.northbound import VENDOR, Northbound
 
+_LABELS: Final = {"app.kubernetes.io/managed-by": "nodeagent"}  # Kube-OVN adds one, and takes it that there are some
 NODE_LABEL: Final = "node.nodeagent.io/"  # and a digest of the node's name, on what that node has a part of
 
 
@@ -72,6 +73,6 @@ def ip_object(claim: Claim, gateway: str) -> Mapping[str, Any]:
     return {
         "apiVersion": "kubeovn.io/v1",
         "kind": "IP",
-        "metadata": {"name": claim.name, "annotations": {GATEWAY: gateway}},
+        "metadata": {"name": claim.name, "labels": _LABELS, "annotations": {GATEWAY: gateway}},
         "spec": {"podName": claim.pod, "namespace": claim.namespace, "subnet": claim.subnet},
     }

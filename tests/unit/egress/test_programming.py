@@ -321,6 +321,7 @@ def test_addresses_are_claimed_waited_for_and_given_back() -> None:
         "egress-gw-1.default",
         "egress-gw-1.default.beyond.default",
     ]
+    assert all(each["metadata"]["labels"] for each in cluster.claimed.values())
     assert "waits for the addresses of" in cluster.condition("Degraded")[1]
     for number, name in enumerate(sorted(cluster.claimed)):
         inside = cluster.claimed[name]["spec"]["subnet"] == "inside"
