@@ -137,7 +137,7 @@ def _program(name: str) -> str | None:
 def _transient(namespace: str) -> tuple[str, ...]:
     """Of a service in that namespace (systemd.exec(5)), of which nothing is left once it has ended."""
     where = f"--property=NetworkNamespacePath={namespaces.DIRECTORY}/{namespace}"
-    return "--quiet", "--collect", "--service-type=exec", f"--unit=nodeagent-bfd-{namespace}", where, "--"
+    return "--quiet", "--collect", "--service-type=exec", f"--unit=bfd-{namespace}", where, "--"
 
 
 def _carry_out(namespace: str, command: list[str], *, inside: bool = False) -> None:

@@ -33,6 +33,6 @@ def test_a_speaker_outlives_the_agent_and_ends_when_told(machine: Machine) -> No
     assert machine.read("/run/bfd/egress-one/pid") == before
     assert "egress-one" in machine.run("ip", "netns", "identify", before.strip()).stdout
     machine.python("-c", _END)
-    machine.wait_until(lambda: "nodeagent-bfd" not in machine.run("systemctl", "list-units").stdout, 20.0)
+    machine.wait_until(lambda: "bfd-egress-one" not in machine.run("systemctl", "list-units").stdout, 20.0)
     machine.run(*agent, _KEEP)
     assert machine.read("/run/bfd/egress-one/pid") != before

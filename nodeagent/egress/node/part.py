@@ -15,7 +15,7 @@ from typing import Final
 
 from nodeagent.errors import Problem, Rejected
 
-PREFIX: Final = "egress-"  # names of network namespaces that are ours
+PREFIX: Final = "nodeagent-egress-"  # names of network namespaces that are ours
 _MAC: Final = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}", re.IGNORECASE)  # of one station, not of a group
 _LINK: Final = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}")  # what the kernel lets a link be called
 _MTU: Final = range(1280, 65536)  # IPv6 needs 1280 (RFC 8200, section 5)
