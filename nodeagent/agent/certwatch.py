@@ -76,9 +76,7 @@ def _serving(context: Context, inspector: Inspector) -> Iterator[Callable[[Look]
 @contextmanager
 def closing_turn(context: Context) -> Iterator[Turn]:
     """This node's turn to renew, given back at the end."""
-    settings, member = context.place.settings, context.membership
-    connection = member.connection if member is not None else None
-    turn = Turn(connection, settings.coordinator.namespace, LEASE, settings.node_name, "renews its certificates")
+    turn = Turn.of(context, LEASE, "renews its certificates")
     try:
         yield turn
     finally:

@@ -54,7 +54,8 @@ def gateways(context: Context) -> Iterator[Sequence[Loop]]:
     with ExitStack() as stack:
         assigned = _assigned(context, stack)
         work = road(settings, assigned.withdrawn if assigned else None, WORK)
-        context.handover.register(PlannedWork(work, _turn(context), context.events))
+        turn = Turn.of(context, LEASE, "is handing its egress traffic over")
+        context.handover.register(PlannedWork(work, turn, context.events))
         if not (settings.gateways.parts or assigned):
             said = {nodes.EGRESS_SESSIONS: None, nodes.EGRESS_DRAIN: None}
             context.reporter.publish(
@@ -63,13 +64,6 @@ def gateways(context: Context) -> Iterator[Sequence[Loop]]:
             yield ()
             return
         yield _Job(context, assigned).loops
-
-
-def _turn(context: Context) -> Turn:
-    settings, member = context.place.settings, context.membership
-    connection = member.connection if member else None
-    doing = "is handing its egress traffic over"
-    return Turn(connection, settings.coordinator.namespace, LEASE, settings.node_name, doing)
 
 
 def _assigned(context: Context, stack: ExitStack) -> Assigned | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nodeagent.errors import Transient
 
 if TYPE_CHECKING:  # the API's client, only in a cluster
+    from nodeagent.agent.jobs import Context
     from nodeagent.kube.connection import Connection
     from nodeagent.kube.leases import Election
 
@@ -26,6 +27,13 @@ class Turn:
         self._node = node
         self._doing = doing
         self._election: Election | None = None
+
+    @classmethod
+    def of(cls, context: Context, lease: str, doing: str) -> Turn:
+        """The turn of the node that a job of the daemon's works on."""
+        settings, member = context.place.settings, context.membership
+        connection = member.connection if member is not None else None
+        return cls(connection, settings.coordinator.namespace, lease, settings.node_name, doing)
 
     @property
     def held(self) -> bool:

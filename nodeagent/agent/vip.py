@@ -54,10 +54,7 @@ def _off() -> Report:
 
 
 def _planned_work(context: Context) -> PlannedWork:
-    settings, member = context.place.settings, context.membership
-    connection = member.connection if member else None
-    turn = Turn(connection, settings.coordinator.namespace, LEASE, settings.node_name, "is handing its VIP over")
-    return PlannedWork(settings, turn, context.events)
+    return PlannedWork(context.place.settings, Turn.of(context, LEASE, "is handing its VIP over"), context.events)
 
 
 class _Job:
