@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +20,7 @@ from nodeagent.egress.node.part import PREFIX
 from nodeagent.errors import Broken, Transient
 from nodeagent.host import silence
 from nodeagent.host.drainfile import COMMAND, DRAIN, FORCE, WORK, DrainFiles
-from nodeagent.host.gatewaycounters import Counters, counters
+from nodeagent.host.gatewaycounters import counters
 from nodeagent.host.namespaces import names
 from nodeagent.settings import Settings
 
@@ -32,12 +32,11 @@ _DETECTION: Final = 3.0  # seconds that routers may take to miss a gateway, wher
 _REFUSED: Final = 5.0  # seconds after which a word that it is the last nexthop is believed
 
 
-def carried() -> Mapping[str, Counters]:
-    """What goes through the gateways of this node: ours, and Kube-OVN's, in whose namespaces somebody speaks BFD."""
+def carried() -> tuple[str, ...]:
+    """Namespaces of this node's gateways: ours, and Kube-OVN's, in which somebody speaks BFD."""
     from nodeagent.host.gatewaykernel import carries  # noqa: PLC0415 - netlink, by need
 
-    found = {*names(PREFIX), *(name for name in silence.speaking() if carries(name))}
-    return {name: counters(name) for name in sorted(found)}
+    return tuple(sorted({*names(PREFIX), *(name for name in silence.speaking() if carries(name))}))
 
 
 @dataclass
@@ -50,9 +49,9 @@ class Silence:
     clock: Callable[[], float] = time.monotonic
     _since: float | None = field(default=None, init=False)
 
-    def leave(self, *, force: bool) -> None:
+    def leave(self, namespaces: Collection[str], *, force: bool) -> None:
         self.files.begin(self.name, FORCE if force else DRAIN)
-        for namespace in carried():
+        for namespace in namespaces:
             silence.silence(namespace)
         self._since = self.clock()
 
@@ -78,7 +77,7 @@ class Withdrawn:
     clock: Callable[[], float] = time.monotonic
     _refused: float | None = field(default=None, init=False)
 
-    def leave(self, *, force: bool) -> None:
+    def leave(self, _namespaces: Collection[str], *, force: bool) -> None:
         self.files.begin(self.name, FORCE if force else DRAIN)
 
     def left(self) -> str:
@@ -107,19 +106,20 @@ class PlannedWork:
     name = "egress"
 
     def __init__(self, road: Road, turn: Turn, events: Events) -> None:
-        self._handover = GatewayHandover(road, carried)
+        self._handover = GatewayHandover(road, counters)
         self._road = road
         self._turn = turn
         self._events = events
 
     def prepare(self, reason: str, deadline: float) -> None:
         """Return once no traffic comes through this node's gateways; Transient if that cannot be had."""
-        if not carried():
+        namespaces = carried()
+        if not namespaces:
             return
         if unsaid := self._turn.take(min(_TURN, deadline / 2)):
             _log.warning("egress traffic is handed over without a Lease", extra={"reason": unsaid})
         try:
-            moved = self._handover.prepare(deadline / 2)
+            moved = self._handover.prepare(namespaces, deadline / 2)
         except Broken as error:  # this node never can, which is no reason to keep its work waiting for ever
             _log.warning("egress traffic cannot be handed over", extra={"reason": str(error)})
             self._events.record("Warning", "EgressNotHandedOver", str(error))

@@ -13,13 +13,14 @@ from nodeagent.cli.codes import OK
 from nodeagent.cli.machineconfig import settings_of
 from nodeagent.egress.inventory import kinds
 from nodeagent.egress.node.handover import GatewayHandover, Road
+from nodeagent.host.gatewaycounters import counters
 from nodeagent.settings import Settings
 
 
 def drain_command(arguments: argparse.Namespace) -> int:
     """Move the traffic away, and keep it away until `resume`."""
     with _road(settings_of(arguments)) as found:
-        moved = GatewayHandover(found, carried).prepare(arguments.timeout, force=arguments.force)
+        moved = GatewayHandover(found, counters).prepare(carried(), arguments.timeout, force=arguments.force)
     lost = f"; {show.counted(moved.connections, 'tracked connection')} may break" if moved.connections else ""
     print(f"no new egress traffic comes here{lost}")
     return OK

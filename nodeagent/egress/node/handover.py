@@ -7,7 +7,7 @@ about in time, all is as it was before. Forwarding goes on all the time, so what
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -21,8 +21,8 @@ _PATIENCE: Final = 3.0  # seconds for which old connections may still send: they
 class Road(Protocol):
     """How traffic is moved: by the coordinator's rows, or by silencing BFD."""
 
-    def leave(self, *, force: bool) -> None:
-        """Ask for it."""
+    def leave(self, namespaces: Collection[str], *, force: bool) -> None:
+        """Ask for it, on behalf of the gateways in these namespaces."""
         ...
 
     def left(self) -> str:
@@ -51,22 +51,25 @@ class Moved:
 
 @dataclass
 class GatewayHandover:
-    """`counters` has what goes through each gateway of this node, by namespace."""
+    """`counters` has what goes through the gateway in a namespace."""
 
     road: Road
-    counters: Callable[[], Mapping[str, Traffic]]
+    counters: Callable[[str], Traffic]
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
-    def prepare(self, deadline: float, *, force: bool = False) -> Moved:
-        """Move all traffic within `deadline` seconds; Transient, with nothing changed, if it has not moved then."""
-        if not self.counters():
+    def prepare(self, namespaces: Collection[str], deadline: float, *, force: bool = False) -> Moved:
+        """Move the traffic of the gateways in `namespaces` within `deadline` seconds.
+
+        Transient, with nothing changed, if it has not moved then.
+        """
+        if not namespaces:
             return Moved(0)
         until = self.clock() + deadline
         try:
-            self.road.leave(force=force)
+            self.road.leave(namespaces, force=force)
             self._wait(until)
-            return self._quiet(min(until, self.clock() + _PATIENCE))
+            return self._quiet(namespaces, min(until, self.clock() + _PATIENCE))
         except BaseException:
             self.road.come_back()
             raise
@@ -77,13 +80,13 @@ class GatewayHandover:
                 raise Transient(f"egress traffic has not moved in time: {waiting}")
             self.sleep(_PAUSE)
 
-    def _quiet(self, until: float) -> Moved:
+    def _quiet(self, namespaces: Collection[str], until: float) -> Moved:
         """Until no packet is forwarded any more, or only old connections still send."""
-        before, quiet = self.counters(), 0
+        before, quiet = [self.counters(each) for each in namespaces], 0
         while quiet < _QUIET and self.clock() < until:
             self.sleep(_PAUSE)
-            now = self.counters()
-            same = all(each.forwarded == now[name].forwarded for name, each in before.items() if name in now)
+            now = [self.counters(each) for each in namespaces]
+            same = [each.forwarded for each in now] == [each.forwarded for each in before]
             quiet = quiet + 1 if same else 0
             before = now
-        return Moved(sum(each.connections for each in before.values()))
+        return Moved(sum(each.connections for each in before))

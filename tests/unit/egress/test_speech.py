@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -237,6 +237,9 @@ def test_every_table_of_metrics_has_rows() -> None:
 # -- moving traffic away ----------------------------------------------------------------------------------------------
 
 
+ONE = ("nodeagent-egress-1",)
+
+
 class Hour:
     """A clock that only sleeping moves, with something that happens on the way."""
 
@@ -253,7 +256,8 @@ class Road:
     hour: Hour
     gone: list[str] = field(default_factory=list)
 
-    def leave(self, *, force: bool) -> None:
+    def leave(self, namespaces: Collection[str], *, force: bool) -> None:
+        assert namespaces == ONE
         self.gone.append("force" if force else "leave")
 
     def left(self) -> str:
@@ -266,9 +270,9 @@ class Road:
 def _handover(road: Road, packets: Mapping[float, int]) -> GatewayHandover:
     """`packets` are those forwarded until a time."""
 
-    def counters() -> Mapping[str, Counters]:
+    def counters(_namespace: str) -> Counters:
         seen = [count for until, count in sorted(packets.items()) if until <= road.hour.now]
-        return {"egress-1": Counters(seen[-1] if seen else 0, 7, 100)}
+        return Counters(seen[-1] if seen else 0, 7, 100)
 
     return GatewayHandover(road, counters, lambda: road.hour.now, road.hour.sleep)
 
@@ -276,7 +280,7 @@ def _handover(road: Road, packets: Mapping[float, int]) -> GatewayHandover:
 def test_it_waits_for_the_road_and_for_quiet() -> None:
     hour = Hour()
     road = Road(1.0, hour)
-    moved = _handover(road, {0.5: 10, 1.2: 20}).prepare(10.0)
+    moved = _handover(road, {0.5: 10, 1.2: 20}).prepare(ONE, 10.0)
     assert moved.connections == 7
     assert 1.3 <= hour.now < 3.0
     assert road.gone == ["leave"]
@@ -285,7 +289,7 @@ def test_it_waits_for_the_road_and_for_quiet() -> None:
 def test_old_connections_that_go_on_sending_are_waited_for_only_so_long() -> None:
     hour = Hour()
     road = Road(0.0, hour)
-    _handover(road, {number / 10: number for number in range(1000)}).prepare(60.0, force=True)
+    _handover(road, {number / 10: number for number in range(1000)}).prepare(ONE, 60.0, force=True)
     assert 3.0 <= hour.now < 4.0
     assert road.gone == ["force"]
 
@@ -294,13 +298,13 @@ def test_what_has_not_moved_in_time_is_taken_back() -> None:
     hour = Hour()
     road = Road(99.0, hour)
     with pytest.raises(Transient, match=r"10\.20\.0\.11"):
-        _handover(road, {}).prepare(2.0)
+        _handover(road, {}).prepare(ONE, 2.0)
     assert road.gone == ["leave", "back"]
 
 
 def test_a_node_without_gateways_has_nothing_to_move() -> None:
     road = Road(99.0, Hour())
-    assert GatewayHandover(road, dict, lambda: 0.0).prepare(1.0).connections == 0
+    assert _handover(road, {}).prepare((), 1.0).connections == 0
     assert road.gone == []
 
 
@@ -308,10 +312,10 @@ def test_the_coordinators_word_that_it_is_the_last_is_believed_after_a_while(tmp
     hour, said = Hour(), {"10.20.0.11": (False, "Drained")}
     road = Withdrawn(DrainFiles(str(tmp_path)), lambda: said, WORK, lambda: hour.now)
     with pytest.raises(Transient, match="last nexthop"):
-        GatewayHandover(road, lambda: {"egress-1": Counters()}, lambda: hour.now, hour.sleep).prepare(30.0)
+        GatewayHandover(road, lambda _: Counters(), lambda: hour.now, hour.sleep).prepare(ONE, 30.0)
     assert DrainFiles(str(tmp_path)).word() == ""
     said["10.20.0.11"] = (True, "Drained")
-    GatewayHandover(road, lambda: {"egress-1": Counters()}, lambda: hour.now, hour.sleep).prepare(30.0)
+    GatewayHandover(road, lambda _: Counters(), lambda: hour.now, hour.sleep).prepare(ONE, 30.0)
     assert DrainFiles(str(tmp_path)).word() == DRAIN
 
 
@@ -342,10 +346,10 @@ def test_a_node_that_can_never_hand_over_does_not_keep_its_work_waiting(monkeypa
             told.append((kind, reason))
 
     class Barred(Road):
-        def leave(self, *, force: bool) -> None:
-            raise Broken(f"libnftables.so.1 is not there, force or not: {force}")
+        def leave(self, namespaces: Collection[str], *, force: bool) -> None:
+            raise Broken(f"libnftables.so.1 is not there, force or not: {force}, {namespaces}")
 
-    monkeypatch.setattr(gatewayhandover, "carried", lambda: {"egress-1": Counters()})
+    monkeypatch.setattr(gatewayhandover, "carried", lambda: ONE)
     road = Barred(0.0, Hour())
     gatewayhandover.PlannedWork(road, Turn(None, "", "", "n1", ""), Events()).prepare("a reboot", 10.0)
     assert told == [("Warning", "EgressNotHandedOver")]
