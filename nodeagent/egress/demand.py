@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from nodeagent.egress.gateway import Gateway
-from nodeagent.egress.site import Pod, Site, Subnet, Vpc, family, of_family
+from nodeagent.egress.site import Node, Pod, Site, Subnet, Vpc, family, of_family
 from nodeagent.errors import Problem, Rejected
 from nodeagent.observed.selectors import fits
 
@@ -49,6 +49,15 @@ class Demand:
         """The address inside of each node's gateway; nodes without one of this family are left out."""
         found = {each.node: of_family(each.internal, version) for each in self.instances}
         return {node: addresses[0] for node, addresses in found.items() if addresses}
+
+    def told(self, nodes: Mapping[str, Node]) -> dict[str, str]:
+        """The state of each instance's own end of BFD, as its node publishes it, by address inside; "" for unknown."""
+        silent: Mapping[str, str] = {}
+        return {
+            address: (nodes[each.node].sessions if each.node in nodes else silent).get(address, "")
+            for each in self.instances
+            for address in each.internal
+        }
 
     def watched(self, version: int) -> bool:
         """Whether BFD decides about nexthops of this family."""

@@ -17,6 +17,8 @@ from nodeagent.egress.demand import FAMILIES, Demand
 from nodeagent.egress.rows import DROP
 from nodeagent.observed.northbound import ADDRESS_SET, BFD, GROUP, POLICY, Northbound, endpoints
 
+UP: Final = "up"  # of a session, in OVN's words
+
 
 class Code(StrEnum):
     """What can be wrong."""
@@ -181,9 +183,9 @@ def _there(name: str, seen: Northbound) -> bool:
 def _sessions(asked: Demand, seen: Northbound, local: Mapping[str, str], resting: Container[str]) -> Iterator[Told]:
     states = {address: state for address, state in sessions(asked, seen).items() if address not in resting}
     for address, state in sorted(states.items()):
-        if state == "up" and local.get(address, "up") != "up":
+        if state == UP and local.get(address, UP) != UP:
             yield Code.STALE_UP, f"OVN has the session with {address} up, the gateway has it {local[address]}"
-        elif state not in ("up", "missing"):
+        elif state not in (UP, "missing"):
             yield Code.SESSION_DOWN, f"the session with {address} is {state}"
-    if states and "up" not in states.values():
+    if states and UP not in states.values():
         yield Code.ALL_DOWN, "no session is up: nothing leaves through this gateway"

@@ -15,7 +15,7 @@ from nodeagent.egress import assignment, placement
 from nodeagent.egress.allocation import addressed
 from nodeagent.egress.demand import FAMILIES, Demand, Instance, demand, reported
 from nodeagent.egress.difference import difference, foreign
-from nodeagent.egress.findings import Finding, findings, sessions
+from nodeagent.egress.findings import UP, Finding, findings, sessions
 from nodeagent.egress.gateway import Gateway
 from nodeagent.egress.inventory import Inventory, Read
 from nodeagent.egress.rows import DROP, KUBE_OVN, NODEAGENT, rows
@@ -47,7 +47,7 @@ class Sight:
     @property
     def up(self) -> int:
         """Sessions that the router has up."""
-        return sum(state == "up" for state in self.sessions.values())
+        return sum(state == UP for state in self.sessions.values())
 
     @property
     def well(self) -> bool:
@@ -132,7 +132,7 @@ def _ours(read: Read, gateway: Gateway, site: Site, seen: Northbound, shared: tu
     if problems:
         return Sight(read.key, read, problems, instances, sessions=sessions(asked, seen))
     plan = planned(asked, seen, withdrawn)
-    local = {key: state for node in site.nodes.values() for key, state in node.sessions.items()}
+    local = {address: state for address, state in asked.told(site.nodes).items() if state}
     told = findings(asked, plan, seen, local, withdrawn)
     return Sight(read.key, read, (), instances, asked, plan, told, sessions(asked, seen))
 
@@ -155,7 +155,7 @@ def _guarded(asked: Demand, seen: Northbound) -> frozenset[int]:
 
     Before, the drop would cut traffic that no gateway can take yet.
     """
-    up = {family(address) for address, state in sessions(asked, seen).items() if state == "up"}
+    up = {family(address) for address, state in sessions(asked, seen).items() if state == UP}
     dropped = {
         row.said(FAMILY)
         for row in seen.owned(asked.gateway.key)

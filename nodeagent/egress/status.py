@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from nodeagent.egress.assignment import assignments
 from nodeagent.egress.demand import FAMILIES
-from nodeagent.egress.findings import SESSIONS
+from nodeagent.egress.findings import SESSIONS, UP
 from nodeagent.egress.sight import Sight
 from nodeagent.egress.site import Site
-from nodeagent.egress.withdrawal import UP, Withdrawal
+from nodeagent.egress.withdrawal import Withdrawal
 from nodeagent.errors import Problem
 
 VALIDATED: Final = "Validated"

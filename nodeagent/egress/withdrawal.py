@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Final
 
 from nodeagent.egress.demand import FAMILIES, Demand
+from nodeagent.egress.findings import UP
 from nodeagent.egress.site import Node
 
-UP: Final = "up"
 FORCE: Final = "force"  # what a node asks with; any other word is a plain drain
 _HALF_LIFE: Final = 60.0  # seconds in which half of a penalty is forgotten
 _SUPPRESSED: Final = 3.0  # at this penalty a nexthop goes, as with three failures in a minute
@@ -92,11 +92,8 @@ def heard(
     asked: Demand, sessions: Mapping[str, str], nodes: Mapping[str, Node], standing: Container[str]
 ) -> dict[str, Heard]:
     """What both ends say of each session; `standing` are the addresses that are withdrawn."""
-    hosts = {address: each.node for each in asked.instances for address in each.internal}
-    return {
-        address: Heard(state, _local(address, nodes.get(hosts[address])), address in standing)
-        for address, state in sessions.items()
-    }
+    told = asked.told(nodes)
+    return {address: Heard(state, told[address], address in standing) for address, state in sessions.items()}
 
 
 def withdrawal(
@@ -106,7 +103,7 @@ def withdrawal(
     standing: Container[str],
 ) -> Withdrawal:
     """What is withdrawn now; `standing` are the addresses that are so already."""
-    found = Withdrawal({}, {})
+    found = Withdrawal()
     for version in FAMILIES:
         addresses = frozenset(asked.nexthops(version).values())
         usable = {each for each in addresses if records[each].state == UP} if asked.watched(version) else addresses
@@ -145,7 +142,3 @@ def _reason(node: Node | None, record: Record) -> Reason | None:
     if node and node.drain:
         return Reason.DRAINED
     return record.cause if record.suppressed else None
-
-
-def _local(address: str, node: Node | None) -> str:
-    return node.sessions.get(address, "") if node else ""
