@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from typing import Final
+
+from nodeagent.host import runfile
 
 COMMAND, WORK = "egress-drain", "egress-handover"
 DRAIN, FORCE = "drain", "force"
 
 _LONGEST_WORK: Final = 1800.0  # seconds, or it is asked for anew
-_LIMIT: Final = 64  # bytes
 
 
 class DrainFiles:
@@ -27,11 +27,7 @@ class DrainFiles:
     def begin(self, name: str, word: str) -> None:
         """`name` is COMMAND or WORK, `word` DRAIN or FORCE."""
         os.makedirs(self._directory, mode=0o755, exist_ok=True)
-        path = f"{self._directory}/{name}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(f"{path}.new", flags, 0o644), "w", encoding="ascii") as file:
-            file.write(f"{word} {_now():.0f}\n")
-        os.replace(f"{path}.new", path)
+        runfile.replace(f"{self._directory}/{name}", f"{word} {runfile.uptime()}\n")
 
     def end(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -48,15 +44,6 @@ class DrainFiles:
         return tuple(path for path in paths if os.path.lexists(path))
 
     def _said(self, name: str) -> str:
-        try:
-            with open(f"{self._directory}/{name}", "rb") as file:
-                word, _, since = file.read(_LIMIT).decode(errors="replace").strip().partition(" ")
-        except FileNotFoundError:
-            return ""
-        over = name == WORK and (not since.isdecimal() or _now() - int(since) > _LONGEST_WORK)
+        word, _, since = runfile.read(f"{self._directory}/{name}").strip().partition(" ")
+        over = name == WORK and (not since.isdecimal() or runfile.uptime() - int(since) > _LONGEST_WORK)
         return "" if over or word not in (DRAIN, FORCE) else word
-
-
-def _now() -> float:
-    """Seconds since boot: the wall clock may jump."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -17,7 +17,7 @@ import time
 from typing import Final
 
 from nodeagent.errors import Broken, Transient
-from nodeagent.host import namespaces
+from nodeagent.host import namespaces, runfile
 
 _BOOTED: Final = "/run/systemd/system"  # sd_booted(3)
 _PATH: Final = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin"
@@ -25,7 +25,7 @@ _START: Final = 10.0  # seconds until it has read its configuration and gone int
 _ANSWER: Final = 2.0  # seconds until it has answered a command
 _END: Final = 5.0
 _GLANCE: Final = 0.05
-_LONGEST: Final = 1 << 20  # bytes of an answer
+_LONGEST: Final = 1 << 20  # bytes of an answer, or of a configuration
 _LAST = re.compile(rb"^(0|[89])\d{3} ", re.MULTILINE)  # the line that ends an answer
 
 
@@ -115,19 +115,11 @@ class Speakers:
         return f"{self._directory}/{namespace}/{name}"
 
     def _read(self, namespace: str) -> str:
-        try:
-            with open(self._file(namespace, "conf"), encoding="utf-8") as file:
-                return file.read(_LONGEST)
-        except FileNotFoundError:
-            return ""
+        return runfile.read(self._file(namespace, "conf"), _LONGEST)
 
     def _write(self, namespace: str, configuration: str) -> None:
         os.makedirs(f"{self._directory}/{namespace}", mode=0o700, exist_ok=True)
-        path = self._file(namespace, "conf")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(f"{path}.new", flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(configuration)
-        os.replace(f"{path}.new", path)
+        runfile.replace(self._file(namespace, "conf"), configuration, 0o600)
 
 
 def _program(name: str) -> str | None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
+
+from nodeagent.host import runfile
 
 TRACK, HEARTBEAT = "vip-health", "vip-heartbeat"
 DRAIN, HANDOVER = "vip-drain", "vip-handover"  # by command, and by the agent: "VALUE SECONDS-SINCE-BOOT"
 
 _ALL = (DRAIN, HANDOVER, HEARTBEAT, TRACK)  # the number last: nobody asks for less any more, nor vouches for it
-_LIMIT = 64  # bytes
 _WORK = 1800  # seconds that the agent's planned work may take, or is asked for anew
 
 
@@ -38,7 +38,7 @@ class TrackFile:
         os.makedirs(self._directory, mode=0o755, exist_ok=True)
         if self._read(TRACK) != f"{value}\n":
             self._replace(TRACK, f"{value}\n")
-        self._replace(HEARTBEAT, f"{_now()}\n")
+        self._replace(HEARTBEAT, f"{runfile.uptime()}\n")
 
     def drained(self) -> int:
         """What planned work takes from the priority; 0 if there is none."""
@@ -47,7 +47,7 @@ class TrackFile:
     def begin_drain(self, value: int) -> None:
         """Have `value` count from now on, whoever writes the track file."""
         os.makedirs(self._directory, mode=0o755, exist_ok=True)
-        self._replace(self._drain, f"{value} {_now()}\n")
+        self._replace(self._drain, f"{value} {runfile.uptime()}\n")
 
     def end_drain(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -69,27 +69,11 @@ class TrackFile:
         value, _, since = self._read(name).strip().partition(" ")
         if not value.removeprefix("-").isdecimal():
             return 0
-        over = name == HANDOVER and since.isdecimal() and _now() - int(since) > _WORK
+        over = name == HANDOVER and since.isdecimal() and runfile.uptime() - int(since) > _WORK
         return 0 if over else int(value)
 
     def _read(self, name: str) -> str:
-        try:
-            with open(f"{self._directory}/{name}", "rb") as file:
-                return file.read(_LIMIT).decode(errors="replace")
-        except FileNotFoundError:
-            return ""
+        return runfile.read(f"{self._directory}/{name}")
 
     def _replace(self, name: str, text: str) -> None:
-        new = f"{self._directory}/.{name}.new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        try:
-            os.write(descriptor, text.encode())
-        finally:
-            os.close(descriptor)
-        os.replace(new, f"{self._directory}/{name}")
-
-
-def _now() -> int:
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME))
+        runfile.replace(f"{self._directory}/{name}", text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.host import trackfile
+from nodeagent.host import runfile
 from nodeagent.host.trackfile import DRAIN, HANDOVER, HEARTBEAT, TRACK, TrackFile
 
 
@@ -39,7 +39,7 @@ def test_the_deeper_drain_counts_and_each_is_ended_by_whoever_began_it(tmp_path:
 
 def test_the_agents_own_drain_does_not_outlast_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 5000
-    monkeypatch.setattr(trackfile, "_now", lambda: now)
+    monkeypatch.setattr(runfile, "uptime", lambda: now)
     for name in (DRAIN, HANDOVER):
         TrackFile(str(tmp_path), name).begin_drain(-253)
     now += 1800
