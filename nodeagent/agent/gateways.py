@@ -93,16 +93,15 @@ class _Job:
         self._keeper = Keeper(
             self._parts, *planes(settings), context.reporter, settings.gateways.interval, self._speech, self._files.word
         )
-        self._upstream = Upstream(lambda: self._keeper.found.parts, _answers, self._wake, _LOOK)
+        upstream = Upstream(lambda: self._keeper.found.parts, _answers, self._wake, _LOOK)
+        self._upstream = upstream if settings.gateways.upstream else None
         speakers = Speakers(f"{settings.run_dir}/{_SPEAKERS}")
-        self._speaking = Speaking(self._found, speakers, silence, self._reason, self._wake, _LOOK)
+        chance = random.Random()  # noqa: S311 - jitter, no secret
+        self._speaking = Speaking(self._found, speakers, silence, self._reason, self._wake, _LOOK, chance)
         turns = {NAME: self._keep, "egress-bfd": self._speaking.tick}
-        if settings.gateways.upstream:
+        if self._upstream:
             turns["egress-upstream"] = self._upstream.tick
-        self._loops = {
-            name: Controller(name, tick, context.watcher, random.Random())  # noqa: S311 - jitter, no secret
-            for name, tick in turns.items()
-        }
+        self._loops = {name: Controller(name, tick, context.watcher, chance) for name, tick in turns.items()}
         if assigned:
             assigned.heed(self._wake)
         self.loops = [Loop(each, settings.gateways.interval + _ALLOWANCE) for each in self._loops.values()]
@@ -136,11 +135,15 @@ class _Job:
     def _speech(self) -> Speech:
         return self._speaking.heard
 
-    def _reason(self, part: GatewayPart) -> str:
-        """Why a gateway is to be silent. A drain that the coordinator heeds is none: it takes the nexthop out."""
-        if dead := self._upstream.dead(part.namespace):
+    def _reason(self, part: GatewayPart) -> str | None:
+        """Why a gateway is to be silent, None while nobody knows whether it is.
+
+        A drain that the coordinator heeds is no reason: it takes the nexthop out.
+        """
+        dead = self._upstream.dead(part.namespace) if self._upstream else ""
+        if dead:
             return f"nobody answers for {dead} outside"
-        return "the node is drained" if self._assigned is None and self._files.word() else ""
+        return "the node is drained" if self._assigned is None and self._files.word() else dead
 
 
 def _answers(part: GatewayPart, link: str, leg: Leg) -> bool:

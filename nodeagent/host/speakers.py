@@ -26,6 +26,7 @@ _ANSWER: Final = 2.0  # seconds until it has answered a command
 _END: Final = 5.0
 _GLANCE: Final = 0.05
 _LONGEST: Final = 1 << 20  # bytes of an answer, or of a configuration
+_TAKEN = re.compile(r"^000[345] ", re.MULTILINE)  # reconfigured, or it will be
 _LAST = re.compile(rb"^(0|[89])\d{3} ", re.MULTILINE)  # the line that ends an answer
 
 
@@ -38,13 +39,10 @@ class Speakers:
     def keep(self, namespace: str, configuration: str) -> None:
         """Have a speaker run there with this configuration. Broken if it cannot, with what it says."""
         if not self._answers(namespace):
-            self._write(namespace, configuration)
+            self._write(namespace, "conf", configuration)
             self._start(namespace)
         elif self._read(namespace) != configuration:
-            self._write(namespace, configuration)
-            said = self.ask(namespace, "configure")
-            if re.search(r"^[89]\d{3}", said, re.MULTILINE):
-                raise Broken(f"{namespace}: BIRD does not take its configuration: {_told(said)}")
+            self._configure(namespace, configuration)
 
     def ask(self, namespace: str, command: str) -> str:
         """What it answers. Transient if it does not."""
@@ -76,6 +74,14 @@ class Speakers:
                     raise Transient(f"{namespace}: BIRD does not end")
                 time.sleep(_GLANCE)
         shutil.rmtree(f"{self._directory}/{namespace}", ignore_errors=True)
+
+    def _configure(self, namespace: str, configuration: str) -> None:
+        """Have it read another one; until it says that it has, the file holds what it runs."""
+        self._write(namespace, "next", configuration)
+        said = self.ask(namespace, f'configure "{self._file(namespace, "next")}"')
+        if not _TAKEN.search(said):
+            raise Broken(f"{namespace}: BIRD does not take its configuration: {_told(said)}")
+        os.replace(self._file(namespace, "next"), self._file(namespace, "conf"))
 
     def _answers(self, namespace: str) -> bool:
         """Whether somebody listens at its control socket; one that hangs is there all the same."""
@@ -117,9 +123,9 @@ class Speakers:
     def _read(self, namespace: str) -> str:
         return runfile.read(self._file(namespace, "conf"), _LONGEST)
 
-    def _write(self, namespace: str, configuration: str) -> None:
+    def _write(self, namespace: str, name: str, configuration: str) -> None:
         os.makedirs(f"{self._directory}/{namespace}", mode=0o700, exist_ok=True)
-        runfile.replace(self._file(namespace, "conf"), configuration, 0o600)
+        runfile.replace(self._file(namespace, name), configuration, 0o600)
 
 
 def _program(name: str) -> str | None:

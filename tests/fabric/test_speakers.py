@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent.egress.node.bird import configuration, sessions
-from nodeagent.errors import Broken
+from nodeagent.errors import Broken, Transient
 from nodeagent.host import silence
 from nodeagent.host.speakers import Speakers
 from tests.capabilities import require
@@ -69,8 +69,22 @@ def test_another_configuration_is_taken_without_losing_the_process(scene: Scene)
         lambda: len(sessions(scene.speakers.ask(scene.gateway, "show bfd sessions"))) == 1, "one session is left", 30.0
     )
     assert scene.pid(scene.gateway) == before
-    with pytest.raises(Broken, match="does not take its configuration"):
-        scene.speakers.keep(scene.gateway, "nonsense;")
+
+
+def test_a_configuration_that_was_not_taken_is_asked_for_again(scene: Scene) -> None:
+    scene.start()
+    for _ in range(2):
+        with pytest.raises(Broken, match="does not take its configuration"):
+            scene.speakers.keep(scene.gateway, "nonsense;")
+    os.kill(scene.pid(scene.gateway), signal.SIGSTOP)
+    only = configuration(part(peers=frozenset({"10.20.0.1"})), TIMING)
+    with pytest.raises(Transient, match="does not answer"):
+        scene.speakers.keep(scene.gateway, only)
+    os.kill(scene.pid(scene.gateway), signal.SIGCONT)
+    scene.speakers.keep(scene.gateway, only)
+    until(
+        lambda: len(sessions(scene.speakers.ask(scene.gateway, "show bfd sessions"))) == 1, "one session is left", 30.0
+    )
 
 
 def test_a_speaker_that_was_killed_is_started_again(scene: Scene) -> None:

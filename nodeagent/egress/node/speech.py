@@ -1,21 +1,26 @@
 """This node's end of BFD: one speaker a gateway, silent while its traffic shall go elsewhere, and what it says.
 
 Invariant: a speaker that is as it should be is only asked, so no session flaps for the agent's sake. What cannot be
-asked is not known, and is never told as down.
+asked is not known, and is never told as down. What cannot be kept is tried again ever more seldom.
 """
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from nodeagent.egress.node import bird
 from nodeagent.egress.node.part import PREFIX, GatewayPart
+from nodeagent.engine.controller import Backoff
 from nodeagent.errors import NodeAgentError
 
 UP = "up"
+_AGAIN: Final = Backoff(1.0, 60.0)
+_AS_BEFORE: Final = "it was silent when the agent started, and its routers outside are not known yet"
 
 
 class Speakers(Protocol):
@@ -50,58 +55,93 @@ class Speech:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Trouble:
+    """With one speaker: what was wanted of it and what went wrong, how often in a row, and not to be tried `before`."""
+
+    wanted: str
+    told: str
+    failures: int
+    before: float
+
+
 @dataclass
 class Speaking:
     """The loop that keeps the speakers of `parts`.
 
-    `reason` says why a gateway is to be silent, "" where it is not; `changed` is called when what is heard has changed.
+    `reason` says why a gateway is to be silent, "" where it is not, None where it is to stay as it is; `changed` is
+    called when what is heard has changed.
     """
 
     parts: Callable[[], tuple[Iterable[GatewayPart], bool]]
     speakers: Speakers
     hush: Hush
-    reason: Callable[[GatewayPart], str]
+    reason: Callable[[GatewayPart], str | None]
     changed: Callable[[], None]
     interval: float
+    chance: random.Random
+    clock: Callable[[], float] = time.monotonic
     heard: Speech = field(default_factory=Speech)
+    _troubles: dict[str, _Trouble] = field(default_factory=dict)
 
     def tick(self) -> float:
         """One round; the seconds to the next. `parts` says with its parts whether there are no others."""
         found, complete = self.parts()
         watched = {part.namespace: part for part in found if part.bfd and part.peers}
-        problems = [problem for part in watched.values() for problem in self._keep(part)]
+        wanted = {name: bird.configuration(part, part.bfd) for name, part in watched.items() if part.bfd}
         if complete:
-            gone = (name for name in self.speakers.names() if name not in watched and name.startswith(PREFIX))
-            problems += [problem for name in gone for problem in _failure(partial(self.speakers.end, name))]
-        heard = self._listen(watched.values(), problems)
+            wanted |= {name: "" for name in self.speakers.names() if name.startswith(PREFIX) and name not in wanted}
+        self._troubles = {name: each for name, each in self._troubles.items() if wanted.get(name) == each.wanted}
+        problems = [problem for name, text in wanted.items() for problem in self._have(name, text)]
+        silent = self._silent(watched.values(), problems)
+        heard = self._listen(watched.values(), silent, problems)
         if _kept(heard) != _kept(self.heard) or heard.problems != self.heard.problems:
             self.changed()
         self.heard = heard
         return self.interval
 
-    def _keep(self, part: GatewayPart) -> Iterable[str]:
-        assert part.bfd is not None  # noqa: S101 - only those are kept
-        timing = part.bfd
-        yield from _failure(lambda: self.speakers.keep(part.namespace, bird.configuration(part, timing)))
-        yield from _failure(lambda: self._silence(part.namespace, bool(self.reason(part))))
+    def _have(self, namespace: str, configuration: str) -> Iterable[str]:
+        """Have a speaker there with this configuration, or none for ""; what is wrong."""
+        trouble = self._troubles.pop(namespace, None)
+        if trouble is None or self.clock() >= trouble.before:
+            keep, end = self.speakers.keep, self.speakers.end
+            told = _failure(partial(keep, namespace, configuration) if configuration else partial(end, namespace))
+            failures = trouble.failures + 1 if trouble else 1
+            pause = _AGAIN.delay(failures, self.chance)
+            trouble = _Trouble(configuration, told, failures, self.clock() + pause) if told else None
+        if trouble:
+            self._troubles[namespace] = trouble
+            yield trouble.told
 
-    def _silence(self, namespace: str, wanted: bool) -> None:
-        if wanted != self.hush.silenced(namespace):
-            (self.hush.silence if wanted else self.hush.unsilence)(namespace)
+    def _silent(self, parts: Iterable[GatewayPart], problems: list[str]) -> dict[str, str]:
+        """The gateways that are silent, with the reason, once they are as they shall be."""
+        found = {}
+        for part in parts:
+            try:
+                found[part.owner] = self._silence(part)
+            except (NodeAgentError, OSError) as error:
+                problems.append(f"gateway {part.owner}: {error}")
+        return {owner: why for owner, why in found.items() if why}
 
-    def _listen(self, parts: Iterable[GatewayPart], problems: list[str]) -> Speech:
+    def _silence(self, part: GatewayPart) -> str:
+        """Have it silent or not; why it is silent."""
+        why, silent = self.reason(part), self.hush.silenced(part.namespace)
+        if why is None:
+            return _AS_BEFORE if silent else ""
+        if bool(why) != silent:
+            (self.hush.silence if why else self.hush.unsilence)(part.namespace)
+        return why
+
+    def _listen(self, parts: Iterable[GatewayPart], silent: Mapping[str, str], problems: list[str]) -> Speech:
         sessions: dict[str, tuple[bird.Session, ...]] = {}
         states: dict[str, str] = {}
-        silent: dict[str, str] = {}
         for part in parts:
             try:
                 sessions[part.owner] = bird.sessions(self.speakers.ask(part.namespace, "show bfd sessions"))
             except (NodeAgentError, ValueError) as error:
                 problems.append(f"gateway {part.owner}: {error}")
-                continue
-            states |= _states(part, sessions[part.owner])
-            if why := self.reason(part):
-                silent[part.owner] = why
+            else:
+                states |= _states(part, sessions[part.owner])
         return Speech(sessions, states, silent, tuple(sorted(set(problems))))
 
 
@@ -119,8 +159,10 @@ def _kept(heard: Speech) -> tuple[Mapping[str, str], Mapping[str, str]]:
     return heard.states, heard.silent
 
 
-def _failure(act: Callable[[], None]) -> Iterable[str]:
+def _failure(act: Callable[[], None]) -> str:
+    """What goes wrong with it, or ""."""
     try:
         act()
     except (NodeAgentError, OSError) as error:
-        yield str(error)
+        return str(error)
+    return ""

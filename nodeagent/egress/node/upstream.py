@@ -1,7 +1,7 @@
 """Whether the world outside is there, as a gateway sees it: its routers answer for their addresses.
 
 Invariant: one answer that is lost, or one that comes by chance, changes nothing: it takes several in a row. A gateway
-of which nothing is known counts as well.
+of which nothing is known yet is neither dead nor alive, so that an agent which starts leaves it as it is.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ IN_A_ROW: Final = 3  # looks that agree, before another state is believed
 
 @dataclass
 class _Course:
-    """Of one gateway: what is believed, and how many looks in a row have said otherwise."""
+    """Of one gateway: what is believed, if anything is, and how many looks in a row have said the same."""
 
-    dead: str = ""
-    against: int = 0
+    dead: str | None = None
+    last: bool = False
+    row: int = 0
 
     def after(self, seen: str) -> None:
         """`seen` is what is dead now, "" for nothing."""
-        if bool(seen) == bool(self.dead):
-            self.against, self.dead = 0, seen
-            return
-        self.against += 1
-        if self.against >= IN_A_ROW:
-            self.against, self.dead = 0, seen
+        self.row = self.row + 1 if bool(seen) == self.last else 1
+        self.last = bool(seen)
+        believed = self.dead is not None and bool(self.dead) == self.last
+        if believed or self.row >= IN_A_ROW:
+            self.dead = seen
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Upstream:
             self.changed()
         return self.interval
 
-    def dead(self, namespace: str) -> str:
-        """Routers that do not answer, as words; "" while the outside is there."""
+    def dead(self, namespace: str) -> str | None:
+        """Routers that do not answer, as words; "" while the outside is there, None while nothing is known."""
         course = self._courses.get(namespace)
-        return course.dead if course else ""
+        return course.dead if course else None

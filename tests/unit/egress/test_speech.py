@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +46,10 @@ class Mouth:
     running: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     refuses: bool = False
+    tried: int = 0
 
     def keep(self, namespace: str, configuration: str) -> None:
+        self.tried += 1
         if self.refuses:
             raise Broken("bird is not there")
         self.running[namespace] = configuration
@@ -76,10 +79,18 @@ class Node:
     """A node with gateways and their speakers."""
 
     def __init__(self, *parts: GatewayPart) -> None:
-        self.parts, self.complete, self.reason, self.changes = parts, True, "", 0
+        self.parts, self.complete, self.changes, self.now = parts, True, 0, 0.0
+        self.reason: str | None = ""
         self.mouth = Mouth()
         self.speaking = Speaking(
-            lambda: (self.parts, self.complete), self.mouth, self.mouth, lambda _: self.reason, self._changed, 1.0
+            lambda: (self.parts, self.complete),
+            self.mouth,
+            self.mouth,
+            lambda _: self.reason,
+            self._changed,
+            1.0,
+            random.Random(7),
+            lambda: self.now,
         )
 
     def _changed(self) -> None:
@@ -133,6 +144,41 @@ def test_what_cannot_be_asked_is_a_problem_and_no_state() -> None:
     assert "bird is not there" in heard.problems[0]
 
 
+def test_a_speaker_that_cannot_be_had_is_tried_ever_more_seldom_and_told_all_the_time() -> None:
+    node = Node(GATEWAY)
+    node.mouth.refuses = True
+    tries = []
+    for _ in range(8):
+        for _ in range(60):
+            assert "bird is not there" in node.heard().problems[0]
+            node.now += 1.0
+        tries.append(node.mouth.tried)
+    assert tries[0] < 12
+    assert tries[-1] - tries[-4] < 9
+    before = node.mouth.tried
+    node.parts = (part(peers=frozenset({"10.20.0.1"})),)  # something else is wanted, which may work
+    node.heard()
+    assert node.mouth.tried == before + 1
+    node.mouth.refuses = False
+    node.now += 60.0
+    assert node.heard().problems == ()
+    node.heard()
+    assert node.mouth.tried == before + 3
+
+
+def test_silence_stays_as_it_is_while_nobody_knows_of_a_reason() -> None:
+    node = Node(GATEWAY)
+    node.reason = None
+    assert node.heard().silent == {}
+    assert node.mouth.silent == set()
+    node.mouth.silence(GATEWAY.namespace)
+    assert "not known yet" in node.heard().silent["default/gw"]
+    assert node.mouth.silent == {GATEWAY.namespace}
+    node.reason = ""
+    assert node.heard().silent == {}
+    assert node.mouth.silent == set()
+
+
 def test_a_gateway_is_silent_for_as_long_as_there_is_a_reason() -> None:
     node = Node(GATEWAY)
     node.reason = "the node is drained"
@@ -154,28 +200,29 @@ def test_the_outside_is_dead_after_three_looks_and_back_after_three() -> None:
 
     upstream = Upstream(lambda: [GATEWAY], ask, lambda: changes.append(1), 1.0)
 
-    def after(looks: int) -> str:
+    def after(looks: int) -> str | None:
         for _ in range(looks):
             upstream.tick()
         return upstream.dead(GATEWAY.namespace)
 
-    assert after(5) == ""
+    assert after(2) is None
+    assert after(3) == ""
     answers = False
     assert after(2) == ""
     assert after(1) == "2001:db8::1"
     answers = True
     assert after(2) == "2001:db8::1"
     assert after(1) == ""
-    assert len(changes) == 2
+    assert len(changes) == 3
 
 
 def test_a_single_look_that_differs_starts_the_count_again() -> None:
-    looks = iter([False, False, True, False, False, True])
+    looks = iter([True, True, True, False, False, True, False, False, True])
     upstream = Upstream(lambda: [part(port="p")], lambda *_: next(looks), lambda: None, 1.0)
     upstream.parts = lambda: [_of_ipv4()]
-    for _ in range(6):
+    for number in range(9):
         upstream.tick()
-        assert upstream.dead(_of_ipv4().namespace) == ""
+        assert upstream.dead(_of_ipv4().namespace) == (None if number < 2 else "")
 
 
 def _of_ipv4() -> GatewayPart:
