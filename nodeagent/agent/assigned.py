@@ -17,6 +17,7 @@ from nodeagent.egress.inventory import PATHS, PROGRAM_PATHS, readable
 from nodeagent.egress.node.keeper import Parts
 from nodeagent.egress.node.part import GatewayPart
 from nodeagent.egress.node.partfile import part_of
+from nodeagent.egress.node.roads import Word
 from nodeagent.egress.programming import node_label
 from nodeagent.errors import Rejected
 from nodeagent.host.store import Store
@@ -81,8 +82,8 @@ class Assigned:
                 (), (f"{_FILE} in the state directory is damaged; it is written anew by the API server's word",)
             )
 
-    def withdrawn(self) -> Mapping[str, tuple[bool, str]]:
-        """By address inside of this node's gateways: whether it takes no new traffic, and the reason that is given."""
+    def words(self) -> Mapping[str, Word]:
+        """The coordinator's, by address inside of this node's gateways."""
         return _words(found for collection in self._collections for found in collection.snapshot().values())
 
     def _happened(self) -> None:
@@ -105,20 +106,20 @@ class Assigned:
         return found
 
 
-def words(connection: Connection, kinds: Iterable[str], node: str) -> Mapping[str, tuple[bool, str]]:
-    """The same as `withdrawn`, asked of the API server now."""
+def words(connection: Connection, kinds: Iterable[str], node: str) -> Mapping[str, Word]:
+    """The same as those of `Assigned`, asked of the API server now."""
     query = {"labelSelector": node_label(node)}
     return _words(
         _assigned(kind, node, each) for kind in sorted(kinds) for each in connection.get(_PATHS[kind], query)["items"]
     )
 
 
-def _words(found: Iterable[_Assigned]) -> dict[str, tuple[bool, str]]:
-    return {
-        str(each["nexthop"]): (bool(each.get("withdrawn")), str(each.get("reason", "")))
-        for one in found
-        for each in one.sessions
-    }
+def _words(found: Iterable[_Assigned]) -> dict[str, Word]:
+    return {str(each["nexthop"]): _word(each) for one in found for each in one.sessions}
+
+
+def _word(session: Mapping[str, Any]) -> Word:
+    return Word(bool(session.get("withdrawn")), str(session.get("reason", "")), str(session.get("state", "")))
 
 
 def _assigned(kind: str, node: str, document: Mapping[str, Any]) -> _Assigned:

@@ -24,6 +24,7 @@ from nodeagent.machineconfig.surroundings import Surroundings, Unattended, Workl
 from nodeagent.telemetry.metrics.configuration import ConfigurationMetrics
 
 _WORK: Final = 1800.0  # seconds that one round may take: a plan with many slow units
+_TRAFFIC: Final = 30.0  # seconds between two looks whether traffic was left away
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,22 @@ def configuration(context: Context, declared: Declared) -> Iterator[Sequence[Loo
     attribution.start()
     inotify.start()
     try:
-        yield [Loop(loop, _WORK)]
+        yield [Loop(loop, _WORK), _recovering(context, lambda: job.started)]
     finally:
         inotify.close()
         attribution.close()
+
+
+def _recovering(context: Context, recovered: Callable[[], bool]) -> Loop:
+    """Brings traffic back that an agent left away which was ended in the midst of work, once that is finished."""
+
+    def tick() -> float:
+        if recovered():
+            context.handover.recover()
+        return _TRAFFIC
+
+    loop = Controller("handover", tick, context.watcher, random.Random())  # noqa: S311 - jitter, no secret
+    return Loop(loop, _WORK)
 
 
 def _voice(context: Context, metrics: ConfigurationMetrics) -> Narrator:

@@ -53,9 +53,9 @@ def gateways(context: Context) -> Iterator[Sequence[Loop]]:
     settings = context.place.settings
     with ExitStack() as stack:
         assigned = _assigned(context, stack)
-        work = road(settings, assigned.withdrawn if assigned else None, WORK)
+        work = road(settings, assigned.words if assigned else None, WORK)
         turn = Turn.of(context, LEASE, "is handing its egress traffic over")
-        context.handover.register(PlannedWork(work, turn, context.events))
+        context.handover.register(PlannedWork(settings, work, turn, context.events))
         if not (settings.gateways.parts or assigned):
             said = {nodes.EGRESS_SESSIONS: None, nodes.EGRESS_DRAIN: None}
             context.reporter.publish(

@@ -55,6 +55,11 @@ class PlannedWork:
             handover.prepare(reason, deadline / 2)
             self._events.record("Normal", "VIPHandedOver", f"no VIP is here during {reason}")
 
+    @property
+    def interrupted(self) -> bool:
+        """Work was prepared for, in this boot, and nobody has come back from it."""
+        return self._drain.begun
+
     def resume(self) -> None:
         """Stand for election again, as far as this node is well."""
         self._drain.end_drain()

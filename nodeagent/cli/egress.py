@@ -29,10 +29,10 @@ def register(commands: Commands) -> None:
     add_flags(node, *(f"gateways.{field.name}" for field in fields(GatewaySettings)))
     node.set_defaults(run=_by_need("node_command"))
     drain = inner.add_parser("drain", help="move this node's egress traffic to other gateways, until `resume`")
-    drain.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="how long that may take")
     drain.add_argument("--force", action="store_true", help="also if it is the last that works")
-    resume = inner.add_parser("resume", help="take egress traffic again")
+    resume = inner.add_parser("resume", help="take egress traffic again, and wait until it comes")
     for command, run in ((drain, "drain_command"), (resume, "resume_command")):
+        command.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="how long that may take")
         add_flags(command, "run_dir", "node_name", "cluster.kubeconfig", "egress.mode", "gateways.detection")
         command.set_defaults(run=_by_need(run, "egressdrain"))
     for command, run in (

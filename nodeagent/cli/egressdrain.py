@@ -13,6 +13,8 @@ from nodeagent.cli.codes import OK
 from nodeagent.cli.machineconfig import settings_of
 from nodeagent.egress.inventory import kinds
 from nodeagent.egress.node.handover import GatewayHandover, Road
+from nodeagent.egress.node.roads import Word
+from nodeagent.errors import Transient
 from nodeagent.host.gatewaycounters import counters
 from nodeagent.settings import Settings
 
@@ -27,9 +29,12 @@ def drain_command(arguments: argparse.Namespace) -> int:
 
 
 def resume_command(arguments: argparse.Namespace) -> int:
-    """Take traffic again."""
+    """Take traffic again, and wait until it comes."""
     with _road(settings_of(arguments)) as found:
-        found.come_back()
+        waiting = GatewayHandover(found, counters).resume(carried(), arguments.timeout)
+    if waiting:
+        raise Transient(f"this node takes egress traffic again, but not all of it comes yet: {waiting}")
+    print("egress traffic comes here again")
     return OK
 
 
@@ -45,7 +50,7 @@ def _road(settings: Settings) -> Iterator[Road]:
 
     with closing(connect(settings.cluster.kubeconfig, f"nodeagent-egress/{__version__}")) as connection:
 
-        def said() -> Mapping[str, tuple[bool, str]]:
+        def said() -> Mapping[str, Word]:
             return words(connection, programmed, settings.node_name)
 
         yield road(settings, said)

@@ -18,6 +18,7 @@ from nodeagent.egress.rows import DROP
 from nodeagent.observed.northbound import ADDRESS_SET, BFD, GROUP, POLICY, Northbound, endpoints
 
 UP: Final = "up"  # of a session, in OVN's words
+UNWATCHED: Final = "unwatched"  # in ours: there is no session
 
 
 class Code(StrEnum):

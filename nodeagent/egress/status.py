@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from nodeagent.egress.assignment import assignments
 from nodeagent.egress.demand import FAMILIES
-from nodeagent.egress.findings import SESSIONS, UP
+from nodeagent.egress.findings import SESSIONS, UNWATCHED, UP
 from nodeagent.egress.sight import Sight
 from nodeagent.egress.site import Site
 from nodeagent.egress.withdrawal import Withdrawal
@@ -125,7 +125,7 @@ def _sessions(sight: Sight, withdrawal: Withdrawal) -> list[dict[str, Any]]:
             {
                 "nexthop": address,
                 "node": node,
-                "state": sight.sessions.get(address, "unwatched"),
+                "state": sight.sessions.get(address, UNWATCHED),
                 "withdrawn": address in withdrawal.taken,
                 **({"reason": str(reason)} if reason else {}),
             }

@@ -16,8 +16,8 @@ from typing import Final
 from nodeagent.egress.demand import FAMILIES, Demand
 from nodeagent.egress.findings import UP
 from nodeagent.egress.site import Node
+from nodeagent.observed.nodes import FORCE
 
-FORCE: Final = "force"  # what a node asks with; any other word is a plain drain
 _HALF_LIFE: Final = 60.0  # seconds in which half of a penalty is forgotten
 _SUPPRESSED: Final = 3.0  # at this penalty a nexthop goes, as with three failures in a minute
 _REUSED: Final = 0.75  # and below this one it comes back; for both see RFC 2439, section 4.2

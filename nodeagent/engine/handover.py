@@ -7,6 +7,7 @@ If one cannot hand over in time, those that have are resumed and the work does n
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -24,6 +25,11 @@ class Participant(Protocol):
         """Return once the traffic has moved; NodeAgentError if it has not `deadline` seconds from now."""
         ...
 
+    @property
+    def interrupted(self) -> bool:
+        """It has prepared, and was never asked to resume: the agent was ended in between."""
+        ...
+
     def resume(self) -> None: ...
 
 
@@ -33,6 +39,8 @@ class Handover:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._participants: list[Participant] = []
         self._clock = clock
+        self._one_at_a_time = threading.Lock()
+        self._asked = False
 
     def register(self, participant: Participant) -> None:
         self._participants.append(participant)
@@ -41,18 +49,29 @@ class Handover:
         """Move all traffic away within `deadline` seconds; Transient names who could not, and nobody has moved then."""
         until = self._clock() + deadline
         asked: list[Participant] = []
-        for participant in self._participants:
-            asked.append(participant)
-            try:
-                participant.prepare(reason, max(0.0, until - self._clock()))
-            except (NodeAgentError, OSError) as error:
-                failures = [f"{participant.name} could not hand over before {reason}: {error}", *_resume(asked)]
-                raise Transient("; ".join(failures)) from error
+        with self._one_at_a_time:
+            self._asked = True
+            for participant in self._participants:
+                asked.append(participant)
+                try:
+                    participant.prepare(reason, max(0.0, until - self._clock()))
+                except (NodeAgentError, OSError) as error:
+                    failures = [f"{participant.name} could not hand over before {reason}: {error}", *_resume(asked)]
+                    raise Transient("; ".join(failures)) from error
+
+    def recover(self) -> None:
+        """Bring everybody back if somebody was left away by an agent that was ended; no work has begun since."""
+        with self._one_at_a_time:
+            if not self._asked and any(each.interrupted for each in self._participants):
+                self._bring_back()
 
     def resume(self) -> None:
         """Bring everybody back, last first; every participant is asked even if another fails."""
-        failures = _resume(self._participants)
-        if failures:
+        with self._one_at_a_time:
+            self._bring_back()
+
+    def _bring_back(self) -> None:
+        if failures := _resume(self._participants):
             raise Transient("; ".join(failures))
 
 

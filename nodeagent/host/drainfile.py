@@ -11,9 +11,9 @@ import os
 from typing import Final
 
 from nodeagent.host import runfile
+from nodeagent.observed.nodes import DRAIN, FORCE
 
 COMMAND, WORK = "egress-drain", "egress-handover"
-DRAIN, FORCE = "drain", "force"
 
 _LONGEST_WORK: Final = 1800.0  # seconds, or it is asked for anew
 
@@ -37,6 +37,10 @@ class DrainFiles:
         """What counts now: FORCE, DRAIN, or "" where nothing does."""
         said = {self._said(COMMAND), self._said(WORK)}
         return next((word for word in (FORCE, DRAIN) if word in said), "")
+
+    def begun(self, name: str) -> bool:
+        """Whether `name` asks for something."""
+        return bool(self._said(name))
 
     def left(self) -> tuple[str, ...]:
         """The files that stand there."""

@@ -49,6 +49,11 @@ class TrackFile:
         os.makedirs(self._directory, mode=0o755, exist_ok=True)
         self._replace(self._drain, f"{value} {runfile.uptime()}\n")
 
+    @property
+    def begun(self) -> bool:
+        """Whether `drain` stands, and counts."""
+        return bool(self._drained(self._drain))
+
     def end_drain(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self._directory}/{self._drain}")

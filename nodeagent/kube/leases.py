@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -36,6 +36,22 @@ class Seat:
     name: str
     identity: str
 
+    @property
+    def collection(self) -> str:
+        return f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
+
+    @property
+    def path(self) -> str:
+        return f"{self.collection}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a Lease said when it was last seen, and since when it has said so, by our own monotonic clock."""
+
+    spec: dict[str, Any] = field(default_factory=dict)
+    since: float = 0.0
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -57,7 +73,8 @@ class Election:
     """Takes part in the election for `seat` on a thread of its own.
 
     `started` and `stopped` are called on that thread and must only wake somebody; who acts asks `leading`, or
-    `remaining` for a deadline, before each step. `now` is the wall clock, which the record shows.
+    `remaining` for a deadline, before each step. `now` is the wall clock, which the record shows. `sighting` may be
+    set, before the start, to that of an election before, whose time counts then.
     """
 
     def __init__(
@@ -71,15 +88,13 @@ class Election:
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._connection = connection
-        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{seat.namespace}/leases"
         self._seat, self._terms = seat, terms
         self._started, self._stopped = started, stopped
         self._chance = chance
         self._now = now
         self._until = 0.0  # monotonic time at which leading ends unless renewed
         self._announced = False
-        self._seen: dict[str, Any] = {}
-        self._seen_at = 0.0
+        self.sighting = Sighting()
         self._last_error = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lease {seat.name}", daemon=True)
@@ -109,7 +124,7 @@ class Election:
     @property
     def holder(self) -> str:
         """Who held the Lease when it was last seen; "" for nobody."""
-        return str(self._seen.get("holderIdentity") or "")
+        return _holder(self.sighting.spec)
 
     def problems(self) -> tuple[str, ...]:
         """What keeps us from taking part; () if all is well."""
@@ -146,55 +161,44 @@ class Election:
     def _try(self) -> None:
         """Acquire or renew; raises Conflict where another was faster."""
         try:
-            lease = self._connection.get(self._path, deadline=self._patience())
+            lease = self._connection.get(self._seat.path, deadline=self._patience())
         except Missing:
-            self._hold(self._connection.create, self._collection, self._lease({}))
+            self._hold(self._connection.create, self._seat.collection, self._lease({}))
             return
         self._observe(lease)
         if self._may_take(time.monotonic()):
-            self._hold(self._connection.replace, self._path, lease | {"spec": self._lease(lease["spec"])["spec"]})
+            self._hold(self._connection.replace, self._seat.path, lease | {"spec": self._lease(lease["spec"])["spec"]})
         else:
             self._until = 0.0
 
     def _observe(self, lease: dict[str, Any]) -> None:
         """Remember since when the record has been as it is, by our own clock."""
         spec = lease.setdefault("spec", {})
-        if spec != self._seen:
-            self._seen, self._seen_at = dict(spec), time.monotonic()
+        if spec != self.sighting.spec:
+            self.sighting = Sighting(dict(spec), time.monotonic())
 
     def _may_take(self, now: float) -> bool:
         if self.holder in ("", self._seat.identity):
             return True
-        granted = float(self._seen.get("leaseDurationSeconds") or self._terms.lease)
-        return now > self._seen_at + max(granted, self._terms.lease)
+        granted = float(self.sighting.spec.get("leaseDurationSeconds") or self._terms.lease)
+        return now > self.sighting.since + max(granted, self._terms.lease)
 
     def _hold(self, write: Callable[..., Any], path: str, lease: dict[str, Any]) -> None:
         """Write the Lease in our name; from before the request on, our time runs."""
         asked = time.monotonic()
-        self._seen = write(path, lease, deadline=self._patience())["spec"]
-        self._seen_at = asked
+        self.sighting = Sighting(write(path, lease, deadline=self._patience())["spec"], asked)
         self._until = asked + self._terms.renew
 
     def _release(self) -> None:
         try:
-            lease = self._connection.get(self._path, deadline=self._patience())
-            if lease["spec"].get("holderIdentity") == self._seat.identity:
-                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._stamp()}
-                self._connection.replace(self._path, lease, deadline=self._patience())
+            release(self._connection, self._seat, self._patience(), self._now)
         except (NodeAgentError, OSError) as error:
             self._last_error = str(error)  # it runs out by itself
-
-    @property
-    def _path(self) -> str:
-        return f"{self._collection}/{self._seat.name}"
 
     def _patience(self) -> float:
         """How long a request may take: a leader is not kept waiting beyond the end of its time."""
         left = self._until - time.monotonic()
         return max(_LEAST, left) if left > 0 else self._terms.renew / 2
-
-    def _stamp(self) -> str:
-        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # meta/v1 MicroTime
 
     def _lease(self, before: dict[str, Any]) -> dict[str, Any]:
         """The Lease in our name; keeps since when it is ours, counts the change of hands else."""
@@ -203,9 +207,33 @@ class Election:
         spec = {
             "holderIdentity": self._seat.identity,
             "leaseDurationSeconds": max(1, round(self._terms.lease)),
-            "acquireTime": before.get("acquireTime") if ours else self._stamp(),
-            "renewTime": self._stamp(),
+            "acquireTime": before.get("acquireTime") if ours else _stamp(self._now),
+            "renewTime": _stamp(self._now),
             "leaseTransitions": changes if ours or not before else changes + 1,
         }
         metadata = {"name": self._seat.name, "namespace": self._seat.namespace}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+
+def holder(connection: Connection, seat: Seat, deadline: float) -> str:
+    """Who holds the Lease by what it says now; "" for nobody."""
+    try:
+        return _holder(connection.get(seat.path, deadline=deadline).get("spec") or {})
+    except Missing:
+        return ""
+
+
+def release(connection: Connection, seat: Seat, deadline: float, now: Callable[[], datetime] = _now) -> None:
+    """Give the Lease back, if it is ours: another need not wait. Each of two requests takes `deadline` at most."""
+    lease = connection.get(seat.path, deadline=deadline)
+    if _holder(lease["spec"]) == seat.identity:
+        lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _stamp(now)}
+        connection.replace(seat.path, lease, deadline=deadline)
+
+
+def _holder(spec: Mapping[str, Any]) -> str:
+    return str(spec.get("holderIdentity") or "")
+
+
+def _stamp(now: Callable[[], datetime]) -> str:
+    return now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # meta/v1 MicroTime

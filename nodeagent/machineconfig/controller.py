@@ -97,6 +97,11 @@ class MachineConfigController:
         """Have the next round read again what is declared."""
         self._load_due = 0.0
 
+    @property
+    def started(self) -> bool:
+        """What an agent before this one left open is finished."""
+        return self._started
+
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def tick(self) -> float:

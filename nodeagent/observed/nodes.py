@@ -23,7 +23,8 @@ REBOOTING: Final = "Rebooting"
 
 REPORT: Final = "nodeagent.io/report"  # JSON: the agent's version, how it runs, what its jobs last said
 CORDONED_FOR: Final = "nodeagent.io/cordoned-for"  # JSON: the drain for which the coordinator cordoned this node
-EGRESS_DRAIN: Final = "nodeagent.io/egress-drain"  # "drain" or "force": this node's gateways take no new traffic
+EGRESS_DRAIN: Final = "nodeagent.io/egress-drain"  # this node's gateways take no new traffic:
+DRAIN, FORCE = "drain", "force"  # as long as others are left, or in any case
 EGRESS_SESSIONS: Final = "nodeagent.io/egress-sessions"  # JSON: state of BFD by a gateway's address inside
 
 MACHINE_CONFIG_DEGRADED: Final = "MachineConfigDegraded"

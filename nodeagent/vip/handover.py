@@ -43,15 +43,13 @@ class Drain(Protocol):
 
 
 class VipHandover:
-    """A participant of the engine's hand-over.
+    """What a participant of the engine's hand-over does.
 
     `track_file` is the path that keepalived must track, as keepalived sees it; `well` tells whether the peer with an
     address could carry the traffic; `force` drains also when nobody is there to take over. An instance that cannot be
     handed over at all, because it does not track the file or names no peers, stands in nobody's way where `waived` is
     given: that is called with a sentence about it, and the address moves when keepalived stops.
     """
-
-    name = "vip"
 
     def __init__(
         self,
@@ -80,10 +78,6 @@ class VipHandover:
             deadline = min(deadline, _FAULT_PATIENCE + max((each.takeover for each in carried), default=0.0))
         self._drain.begin_drain(value)
         self._wait(carried, reason, deadline)
-
-    def resume(self) -> None:
-        """Stand for election again, at the priority that this node's health allows."""
-        self._drain.end_drain()
 
     def _wait(self, carried: list[Instance], reason: str, deadline: float) -> None:
         until = time.monotonic() + deadline

@@ -15,6 +15,7 @@ import pytest
 from nodeagent.agent.assigned import Assigned, words
 from nodeagent.egress.node.keeper import Parts
 from nodeagent.egress.node.partfile import part_of
+from nodeagent.egress.node.roads import Word
 from nodeagent.host.store import Store
 from nodeagent.host.tree import Tree
 from nodeagent.kube.connection import connect
@@ -250,11 +251,11 @@ def test_a_node_finds_its_part_by_its_label_and_keeps_it_without_an_api_server(s
             eventually(lambda: bool(assigned.parts().parts), "the part is seen", 60.0)
             (part,) = assigned.parts().parts
             assert "10.20.0.11" in {leg.host for leg in part.inside}
-            assert assigned.withdrawn()["10.20.0.11"] == (False, "")
+            assert assigned.words()["10.20.0.11"] == Word(False, "", "down")
             scene.ups()
             scene.annotate(node, egress_drain="drain")
-            eventually(lambda: assigned.withdrawn()["10.20.0.11"][0], "the withdrawal is seen", 60.0)
-            assert words(connection, {"EgressGateway"}, node)["10.20.0.11"] == (True, "Drained")
+            eventually(lambda: assigned.words()["10.20.0.11"].withdrawn, "the withdrawal is seen", 60.0)
+            assert words(connection, {"EgressGateway"}, node)["10.20.0.11"] == Word(True, "Drained", "up")
             assigned.close()
             assert woken.is_set()
         with _store(scene.folder) as store:  # a start while nobody answers

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nodeagent.agent.turn import Turn
+from nodeagent.agent import turn as turn_module
+from nodeagent.agent.turn import ABSENCE, Turn
 from nodeagent.agent.viphandover import LEASE
 from nodeagent.errors import Transient
 from nodeagent.kube.connection import Connection, connect
@@ -72,6 +74,54 @@ def test_nodes_hand_over_one_at_a_time(control_plane: ControlPlane, namespace: s
     other.take(30.0)
     lease = control_plane.admin.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
     assert lease["spec"]["holderIdentity"] == "other"
+    other.give_back()
+
+
+def test_a_turn_outlasts_a_reboot_and_the_agent_of_the_next_boot_gives_it_back(
+    control_plane: ControlPlane, namespace: str, connection: Connection
+) -> None:
+    def turn(node: str) -> Turn:
+        return Turn(connection, namespace, LEASE, node, "is handing its VIP over")
+
+    before = turn("one")
+    before.take(30.0)
+    assert before._election is not None
+    before._election._stopping.set()  # as in a power cut: nothing is given back
+    before._election._until = 0.0
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}"
+    assert control_plane.admin.get(path)["spec"]["leaseDurationSeconds"] == ABSENCE
+    other = turn("other")
+    assert not other.ours()
+    other.give_back()  # what is not its own
+    with pytest.raises(Transient, match="node one is handing its VIP over"):
+        other.take(1.0)
+    after = turn("one")
+    assert after.ours()
+    after.give_back()
+    assert not after.ours()
+    other.take(30.0)
+    assert other.held
+    other.give_back()
+
+
+def test_a_node_that_never_comes_back_loses_its_turn(
+    namespace: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However short each try is: what one has seen counts for the next."""
+    monkeypatch.setattr(turn_module, "ABSENCE", 12.0)
+    gone = Turn(connection, namespace, LEASE, "gone", "is handing its VIP over")
+    gone.take(30.0)
+    assert gone._election is not None
+    gone._election._stopping.set()
+    gone._election._until = 0.0
+    other = Turn(connection, namespace, LEASE, "other", "is handing its VIP over")
+
+    def taken() -> bool:
+        with suppress(Transient):
+            other.take(1.0)
+        return other.held
+
+    eventually(taken, "the turn is taken", 60.0)
     other.give_back()
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
-from nodeagent.agent.gatewayhandover import PlannedWork, Silence, carried
+from nodeagent.agent.gatewayhandover import PlannedWork, carried, road
 from nodeagent.agent.turn import Turn
 from nodeagent.cli.main import main
 from nodeagent.egress.node.bird import configuration, sessions
 from nodeagent.host import silence
-from nodeagent.host.drainfile import DrainFiles
+from nodeagent.host.drainfile import WORK, DrainFiles
 from nodeagent.host.speakers import Speakers
+from nodeagent.settings import Settings
 from tests.capabilities import require
 from tests.contract.test_bird import ROUTER, cable
 from tests.fabric.network import until
@@ -45,14 +47,17 @@ def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them
             until(lambda: states() == {"up"}, "all sessions are up", 30.0)
             until(lambda: gateway in carried(), "the gateway is found by who listens", 30.0)
             events, files = _Events(), DrainFiles(run_dir)
-            work = PlannedWork(Silence(files, detection=1.0), Turn(None, "", "", "n1", ""), events)
+            settings = replace(Settings(), run_dir=run_dir)
+            work = PlannedWork(settings, road(settings, None, WORK), Turn(None, "", "", "n1", ""), events)
             work.prepare("a reboot", 20.0)
             assert events.told == [("Normal", "EgressHandedOver")]
             assert files.word() == "drain"
             assert silence.silenced(gateway)
             assert not silence.silenced(router)
             assert "up" not in states()
+            assert files.begun(WORK)
             work.resume()
+            assert not files.begun(WORK)
             until(lambda: states() == {"up"}, "all sessions are back", 30.0)
 
             flags = ["--run-dir", run_dir, "--gateways-detection", "1"]
@@ -61,7 +66,7 @@ def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them
             work.resume()  # a drain by command outlives planned work
             assert silence.silenced(gateway)
             assert main(["egress", "resume", *flags]) == 0
-            until(lambda: states() == {"up"}, "all sessions are back", 30.0)
+            assert states() == {"up"}  # it waits for them
             assert files.left() == ()
         finally:
             for name in speakers.names():

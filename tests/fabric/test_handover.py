@@ -11,7 +11,6 @@ import pytest
 
 from nodeagent.agent.turn import Turn
 from nodeagent.agent.viphandover import PlannedWork
-from nodeagent.engine.handover import Handover
 from nodeagent.errors import Transient
 from nodeagent.host.trackfile import TrackFile
 from nodeagent.host.vrrp import VrrpHost
@@ -32,9 +31,7 @@ def _prepare(
 ) -> None:
     def work() -> None:
         with VrrpHost() as host:
-            handover = Handover()
-            handover.register(VipHandover(host, track, _TRACKED, lambda _: well, force=force))
-            handover.prepare("a reboot", deadline)
+            VipHandover(host, track, _TRACKED, lambda _: well, force=force).prepare("a reboot", deadline)
 
     inside(router, work)
 

@@ -12,6 +12,7 @@ import pytest
 from nodeagent.egress.node.bird import configuration, sessions
 from nodeagent.errors import Broken, Transient
 from nodeagent.host import silence
+from nodeagent.host.bfdears import heard
 from nodeagent.host.speakers import Speakers
 from tests.capabilities import require
 from tests.contract.test_bird import ROUTER, cable
@@ -107,6 +108,15 @@ def test_an_ended_speaker_leaves_nothing(scene: Scene) -> None:
     scene.speakers.end(scene.gateway)
     assert scene.speakers.names() == (scene.router,)
     assert silence.speaking(scene.gateway) == ()
+
+
+def test_what_routers_say_is_heard_beside_the_speaker(scene: Scene) -> None:
+    scene.start()
+    assert heard([scene.gateway, "no-such-namespace"], 1.5) == dict.fromkeys(
+        [(scene.gateway, "10.20.0.1"), (scene.gateway, "fd00:20::1")], "up"
+    )
+    silence.silence(scene.gateway)
+    until(lambda: set(heard([scene.gateway], 1.5).values()) == {"down"}, "the router says that it misses it", 30.0)
 
 
 def test_silence_takes_sessions_down_at_the_router_and_the_speaker_lives(scene: Scene) -> None:

@@ -17,6 +17,7 @@ class Participant:
     """A job that carries traffic, and remembers what it was asked."""
 
     name = "participant"
+    interrupted = False
 
     def __init__(self) -> None:
         self.asked: list[str] = []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nodeagent.agent import certrotator, gatewayhandover, viphandover
 from nodeagent.doctor.privileges import USEFUL, VITAL
 from nodeagent.kube.nodestatus import WRITTEN
 from nodeagent.observed import nodes
@@ -58,6 +59,24 @@ def test_the_policy_lets_an_agent_write_just_what_it_writes() -> None:
 def test_the_policy_lets_the_coordinator_write_just_what_it_writes() -> None:
     ours = {nodes.DESIRED_CONFIG, nodes.LAST_APPLIED_DRAIN, nodes.CORDONED_FOR}
     assert _words(_variable("nodeagent-pools-nodes", "annotations")) == ours
+
+
+def test_an_agent_may_take_the_leases_that_it_takes_and_no_other() -> None:
+    ours = {gatewayhandover.LEASE, viphandover.LEASE, certrotator.LEASE}
+    assert _words(_validation("nodeagent-agent-leases")) - {""} == ours
+    (bound,) = [rule for each in _objects("rbac.yaml") for rule in each.get("rules", ()) if _takes_leases(rule)]
+    assert set(bound["resourceNames"]) == ours
+
+
+def _takes_leases(rule: dict[str, Any]) -> bool:
+    return "leases" in rule["resources"] and "resourceNames" in rule
+
+
+def _validation(policy: str) -> str:
+    (found,) = [
+        each for each in _objects("policy.yaml") if each["metadata"]["name"] == policy and "variables" in each["spec"]
+    ]
+    return " ".join(each["expression"] for each in found["spec"]["validations"])
 
 
 @pytest.mark.parametrize("policy", ["nodeagent-agent-nodes", "nodeagent-pools-nodes"])

@@ -25,11 +25,15 @@ class Road(Protocol):
         """Ask for it, on behalf of the gateways in these namespaces."""
         ...
 
-    def left(self) -> str:
-        """ "" once no router sends new traffic here, or what is still to come. Transient if it will not be."""
+    def left(self, namespaces: Collection[str]) -> str:
+        """ "" once no router sends new traffic there, or what is still to come. Transient if it will not be."""
         ...
 
     def come_back(self) -> None: ...
+
+    def returned(self, namespaces: Collection[str]) -> str:
+        """ "" once routers send traffic there again, or whenever they are not to; else what is still to come."""
+        ...
 
 
 class Traffic(Protocol):
@@ -68,17 +72,26 @@ class GatewayHandover:
         until = self.clock() + deadline
         try:
             self.road.leave(namespaces, force=force)
-            self._wait(until)
+            self._await_departure(namespaces, until)
             return self._quiet(namespaces, min(until, self.clock() + _PATIENCE))
         except BaseException:
             self.road.come_back()
             raise
 
-    def _wait(self, until: float) -> None:
-        while waiting := self.road.left():
-            if self.clock() >= until:
-                raise Transient(f"egress traffic has not moved in time: {waiting}")
+    def resume(self, namespaces: Collection[str], deadline: float) -> str:
+        """Take traffic again; what is still to come after `deadline` seconds, "" once all is as before."""
+        self.road.come_back()
+        return self._wait(lambda: self.road.returned(namespaces), self.clock() + deadline) if namespaces else ""
+
+    def _await_departure(self, namespaces: Collection[str], until: float) -> None:
+        if waiting := self._wait(lambda: self.road.left(namespaces), until):
+            raise Transient(f"egress traffic has not moved in time: {waiting}")
+
+    def _wait(self, waiting: Callable[[], str], until: float) -> str:
+        """What is still to come at that time, "" once nothing is."""
+        while (still := waiting()) and self.clock() < until:
             self.sleep(_PAUSE)
+        return still
 
     def _quiet(self, namespaces: Collection[str], until: float) -> Moved:
         """Until no packet is forwarded any more, or only old connections still send."""

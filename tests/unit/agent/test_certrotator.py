@@ -87,6 +87,7 @@ class Stage:
         return Rotator(context, self.inspector, turn or Ours())
 
     name = "a job that carries traffic"
+    interrupted = False
 
     def prepare(self, reason: str, _deadline: float) -> None:
         self.handed.append(reason)

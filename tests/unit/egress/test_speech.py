@@ -5,26 +5,27 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from nodeagent.agent import gatewayhandover
-from nodeagent.agent.gatewayhandover import Withdrawn
 from nodeagent.agent.turn import Turn
 from nodeagent.egress.node.bird import Session
 from nodeagent.egress.node.handover import GatewayHandover
 from nodeagent.egress.node.keeper import Keeper, Parts
 from nodeagent.egress.node.part import GatewayPart, Leg
+from nodeagent.egress.node.roads import Router, Silence, Withdrawn, Word
 from nodeagent.egress.node.series import COLUMNS, series
 from nodeagent.egress.node.speech import Speaking, Speech
 from nodeagent.egress.node.upstream import Upstream
 from nodeagent.engine.report import Report, State
 from nodeagent.errors import Broken, Transient
-from nodeagent.host.drainfile import COMMAND, DRAIN, FORCE, WORK, DrainFiles
+from nodeagent.host.drainfile import COMMAND, WORK, DrainFiles
 from nodeagent.host.gatewaycounters import Counters
-from nodeagent.observed.nodes import EGRESS_DRAIN, EGRESS_SESSIONS
+from nodeagent.observed.nodes import DRAIN, EGRESS_DRAIN, EGRESS_SESSIONS, FORCE
+from nodeagent.settings import Settings
 from tests.unit.egress.parts import part
 
 GATEWAY = part()
@@ -307,8 +308,11 @@ class Road:
         assert namespaces == ONE
         self.gone.append("force" if force else "leave")
 
-    def left(self) -> str:
+    def left(self, _namespaces: Collection[str]) -> str:
         return "" if self.hour.now >= self.takes else "10.20.0.11"
+
+    def returned(self, _namespaces: Collection[str]) -> str:
+        return "" if self.hour.now >= self.takes else "10.20.0.1"
 
     def come_back(self) -> None:
         self.gone.append("back")
@@ -355,13 +359,122 @@ def test_a_node_without_gateways_has_nothing_to_move() -> None:
     assert road.gone == []
 
 
+def test_the_return_is_awaited_for_so_long() -> None:
+    hour = Hour()
+    road = Road(2.0, hour)
+    assert _handover(road, {}).resume(ONE, 10.0) == ""
+    assert 2.0 <= hour.now < 2.5
+    road.takes = 99.0
+    assert _handover(road, {}).resume(ONE, 10.0) == "10.20.0.1"
+    assert 12.0 <= hour.now < 13.0
+    assert road.gone == ["back", "back"]
+
+
+@dataclass
+class Air:
+    """Routers as one hears them in namespaces: each says `said` every `pause` seconds."""
+
+    hour: Hour
+    said: dict[Router, str]
+    pause: float = 1.0
+    hushed: set[str] = field(default_factory=set)
+
+    def silence(self, namespace: str) -> None:
+        self.hushed.add(namespace)
+
+    def unsilence(self, namespace: str) -> None:
+        self.hushed.remove(namespace)
+
+    def silent(self) -> Collection[str]:
+        return tuple(sorted(self.hushed))
+
+    def heard(self, names: Collection[str], seconds: float) -> Mapping[Router, str]:
+        before = self.hour.now
+        self.hour.sleep(seconds)
+        spoken = int(self.hour.now / self.pause) > int(before / self.pause)
+        return {router: state for router, state in self.said.items() if spoken and router[0] in names}
+
+
+def _silence(tmp_path: Path, air: Air) -> Silence:
+    return Silence(DrainFiles(str(tmp_path)), air, WORK, 3.0, lambda: air.hour.now)
+
+
+ROUTER, ROUTER6 = ("nodeagent-egress-1", "10.20.0.1"), ("nodeagent-egress-1", "fd00:20::1")
+
+
+def test_by_silence_traffic_has_left_once_every_router_says_that_it_has_missed_the_gateway(tmp_path: Path) -> None:
+    air = Air(Hour(), {ROUTER: "up", ROUTER6: "up"}, 0.1)
+    road = _silence(tmp_path, air)
+    road.leave(ONE, force=False)
+    assert (air.hushed, DrainFiles(str(tmp_path)).word()) == (set(ONE), DRAIN)
+    assert "10.20.0.1" in road.left(ONE)
+    air.said[ROUTER] = "down"
+    assert road.left(ONE) == "fd00:20::1 may still send here"
+    air.hour.now += 10.0  # however long the setting says: this one has not missed it
+    assert road.left(ONE) == "fd00:20::1 may still send here"
+    air.said[ROUTER6] = "admin_down"
+    assert road.left(ONE) == ""
+
+
+def test_by_silence_routers_that_are_not_heard_are_waited_for_as_long_as_they_may_take(tmp_path: Path) -> None:
+    air = Air(Hour(), {ROUTER: "up"}, 1.0)
+    road = _silence(tmp_path, air)
+    road.leave(ONE, force=True)
+    air.said.clear()
+    began, waits = air.hour.now, True
+    while waits:
+        waits = bool(road.left(ONE))
+    assert 3.0 <= air.hour.now - began < 4.5
+    assert DrainFiles(str(tmp_path)).word() == FORCE
+    deaf = _silence(tmp_path, Air(Hour(), {}))
+    deaf.leave(ONE, force=False)
+    assert deaf.left(ONE) == "a router of nodeagent-egress-1 may still send here"
+
+
+def test_by_silence_traffic_is_back_once_the_routers_that_were_up_are_so_again(tmp_path: Path) -> None:
+    air = Air(Hour(), {ROUTER: "up", ROUTER6: "down"}, 0.1)
+    road = _silence(tmp_path, air)
+    road.leave(ONE, force=False)
+    air.said[ROUTER] = "down"
+    assert road.left(ONE) == ""
+    road.come_back()
+    assert (air.hushed, DrainFiles(str(tmp_path)).word()) == (set(), "")
+    assert road.returned(ONE) == "10.20.0.1 does not have its session up"
+    air.said[ROUTER] = "up"
+    assert road.returned(ONE) == ""
+    after_a_boot = _silence(tmp_path, air)
+    assert "fd00:20::1" in after_a_boot.returned(ONE)
+
+
+def test_a_node_that_stays_drained_waits_for_nothing(tmp_path: Path) -> None:
+    files = DrainFiles(str(tmp_path))
+    files.begin(COMMAND, DRAIN)
+    air = Air(Hour(), {ROUTER: "down"}, 0.1, set(ONE))
+    for road in (_silence(tmp_path, air), Withdrawn(files, lambda: {"10.20.0.11": Word(True)}, WORK)):
+        road.come_back()
+        assert road.returned(ONE) == ""
+    assert air.hushed == set(ONE)
+
+
+def test_by_the_coordinator_traffic_is_back_once_it_says_so(tmp_path: Path) -> None:
+    said = {"10.20.0.11": Word(True, "Drained", "admin_down")}
+    road = Withdrawn(DrainFiles(str(tmp_path)), lambda: said, WORK)
+    assert road.returned(ONE) == "10.20.0.11 does not take traffic yet"
+    said["10.20.0.11"] = Word(False, "", "down")
+    assert road.returned(ONE) != ""
+    said["10.20.0.11"] = Word(False, "", "up")
+    assert road.returned(ONE) == ""
+    said["10.20.0.11"] = Word(False, "", "unwatched")
+    assert road.returned(ONE) == ""
+
+
 def test_the_coordinators_word_that_it_is_the_last_is_believed_after_a_while(tmp_path: Path) -> None:
-    hour, said = Hour(), {"10.20.0.11": (False, "Drained")}
+    hour, said = Hour(), {"10.20.0.11": Word(False, "Drained")}
     road = Withdrawn(DrainFiles(str(tmp_path)), lambda: said, WORK, lambda: hour.now)
     with pytest.raises(Transient, match="last nexthop"):
         GatewayHandover(road, lambda _: Counters(), lambda: hour.now, hour.sleep).prepare(ONE, 30.0)
     assert DrainFiles(str(tmp_path)).word() == ""
-    said["10.20.0.11"] = (True, "Drained")
+    said["10.20.0.11"] = Word(True, "Drained")
     GatewayHandover(road, lambda _: Counters(), lambda: hour.now, hour.sleep).prepare(ONE, 30.0)
     assert DrainFiles(str(tmp_path)).word() == DRAIN
 
@@ -385,7 +498,9 @@ def test_a_file_for_work_that_is_old_or_garbage_counts_for_nothing(tmp_path: Pat
     assert counts or DrainFiles(str(tmp_path)).word() == ""
 
 
-def test_a_node_that_can_never_hand_over_does_not_keep_its_work_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_can_never_hand_over_does_not_keep_its_work_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     told: list[tuple[str, str]] = []
 
     class Events:
@@ -398,6 +513,7 @@ def test_a_node_that_can_never_hand_over_does_not_keep_its_work_waiting(monkeypa
 
     monkeypatch.setattr(gatewayhandover, "carried", lambda: ONE)
     road = Barred(0.0, Hour())
-    gatewayhandover.PlannedWork(road, Turn(None, "", "", "n1", ""), Events()).prepare("a reboot", 10.0)
+    settings = replace(Settings(), run_dir=str(tmp_path))
+    gatewayhandover.PlannedWork(settings, road, Turn(None, "", "", "n1", ""), Events()).prepare("a reboot", 10.0)
     assert told == [("Warning", "EgressNotHandedOver")]
     assert road.gone == ["back"]

@@ -37,6 +37,8 @@ class Job:
         if self.refusal is not None:
             raise self.refusal
 
+    interrupted: bool = False
+
     def resume(self) -> None:
         self.log.append(f"resume {self.name}")
         if self.stuck is not None:
@@ -55,6 +57,19 @@ class Site:
         self.handover = Handover(self.clock)
         self.handover.register(self.vip)
         self.handover.register(self.egress)
+
+
+def test_who_was_left_away_is_brought_back_unless_work_has_begun_since() -> None:
+    site = Site()
+    site.handover.recover()
+    assert site.log == []
+    site.vip.interrupted = True
+    site.handover.recover()
+    assert site.log == ["resume egress", "resume vip"]
+    site.handover.prepare("a reboot", 10.0)
+    site.log.clear()
+    site.handover.recover()
+    assert site.log == []
 
 
 def test_prepares_in_order_and_resumes_in_reverse() -> None:
