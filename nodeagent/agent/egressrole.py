@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from nodeagent.agent.egressprogram import Programmer
+from nodeagent.agent.nexthops import NexthopWriter
 from nodeagent.agent.northbound import link
 from nodeagent.agent.roles import Duty, Office
 from nodeagent.egress.findings import Code, Finding, orphans
@@ -62,7 +63,7 @@ Told = tuple[str, str, str]  # kind, reason and message of an Event
 class Verifier:
     """Compares all gateways with their rows. `tell` writes an Event on a gateway, by its kind and key.
 
-    `program` writes what is ours, and returns the seconds to the next round; None where nothing is.
+    `work` does what else there is to do with them, and returns the seconds to the next round.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Verifier:
         show: Callable[[Mapping[str, list[Row]]], None],
         leading: Callable[[], bool],
         clock: Callable[[], float],
-        program: Callable[[Inventory, Sequence[Sight]], float] | None = None,
+        work: Callable[[Inventory, Sequence[Sight]], float] = lambda _found, _told: _IDLE,
     ) -> None:
         """`clock` has monotonic seconds."""
         self._inventory = inventory
@@ -82,7 +83,7 @@ class Verifier:
         self._show = show
         self._leading = leading
         self._clock = clock
-        self._program = program
+        self._work = work
         self._kinds: Mapping[str, str] = {}
         self._since: dict[Finding, float] = {}
         self._open: frozenset[Finding] = frozenset()
@@ -99,7 +100,7 @@ class Verifier:
         self._show(_rows(told))
         self._kinds = {each.key: each.read.kind for each in told}
         pause = self._announce({*lost, *(_wrong(told))})
-        return min(pause, self._program(found, told)) if self._program else pause
+        return min(pause, self._work(found, told))
 
     def _announce(self, found: set[Finding]) -> float:
         """Tell what has been wrong for a while, and what is so no more."""
@@ -196,6 +197,13 @@ def egress(office: Office) -> Duty:
         announcement(office.connection, kind, name, told, datetime.now(UTC), namespace=namespace)
 
     programmer = Programmer(_api(office.connection), northbound, time.monotonic, lambda: datetime.now(UTC))
+    nexthops = NexthopWriter(office.connection, office.settings.coordinator.namespace)
+
+    def work(found: Inventory, told: Sequence[Sight]) -> float:
+        pause = programmer.work(found, told) if programmed else _IDLE
+        nexthops.publish({each.key: each.sessions for each in told})
+        return pause
+
     verifier = Verifier(
         followed.inventory,
         northbound.view,
@@ -203,7 +211,7 @@ def egress(office: Office) -> Duty:
         tables.show,
         office.leading,
         time.monotonic,
-        programmer.work if programmed else None,
+        work,
     )
     return Duty((*followed.follows, northbound), verifier.tick)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nodeagent.agent.announcer import Events
 from nodeagent.agent.turn import Turn
@@ -16,6 +16,9 @@ from nodeagent.host import bfdears, namespaces, silence
 from nodeagent.host.drainfile import COMMAND, WORK, DrainFiles
 from nodeagent.host.gatewaycounters import counters
 from nodeagent.settings import Settings
+
+if TYPE_CHECKING:  # the API's client, only in a cluster
+    from nodeagent.kube.connection import Connection
 
 _log = logging.getLogger(__name__)
 
@@ -89,9 +92,21 @@ class _Quiet:
         return bfdears.heard(names, seconds)
 
 
-def road(settings: Settings, said: Callable[[], Mapping[str, Word]] | None, name: str = COMMAND) -> Road:
-    """The road of this node; `said` is None where no coordinator programs gateways."""
-    files = DrainFiles(settings.run_dir)
-    if said is None:
-        return Silence(files, _Quiet(), name, settings.gateways.detection)
-    return Withdrawn(files, said, name)
+def withdrawn(settings: Settings, said: Callable[[], Mapping[str, Word]], name: str = COMMAND) -> Road:
+    """The road of a node whose gateways a coordinator programs."""
+    return Withdrawn(DrainFiles(settings.run_dir), said, name)
+
+
+def silenced(settings: Settings, connection: Connection | None, name: str = COMMAND) -> Road:
+    """The road of any other node; the API server says whether other nexthops are left, if there is one."""
+
+    def last(gateways: Collection[str]) -> Collection[str]:
+        if connection is None:
+            return ()
+        from nodeagent.agent.nexthops import last_nexthops  # noqa: PLC0415 - the API's client, only in a cluster
+        from nodeagent.host.gatewaykernel import hosts  # noqa: PLC0415 - netlink, by need
+
+        own = frozenset[str]().union(*map(hosts, gateways))
+        return last_nexthops(connection, settings.coordinator.namespace, own)
+
+    return Silence(DrainFiles(settings.run_dir), _Quiet(), name, settings.gateways.detection, last)

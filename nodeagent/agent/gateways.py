@@ -13,11 +13,12 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from nodeagent.agent.certificates import read_yaml
-from nodeagent.agent.gatewayhandover import LEASE, PlannedWork, road
+from nodeagent.agent.gatewayhandover import LEASE, PlannedWork, silenced, withdrawn
 from nodeagent.agent.jobs import Context, Loop
 from nodeagent.agent.turn import Turn
 from nodeagent.agent.workplace import opened
 from nodeagent.egress.inventory import kinds
+from nodeagent.egress.node.handover import Road
 from nodeagent.egress.node.keeper import NAME, DataPlane, Keeper, Parts, lacking
 from nodeagent.egress.node.part import PREFIX, GatewayPart, Leg
 from nodeagent.egress.node.partfile import part_of
@@ -53,7 +54,7 @@ def gateways(context: Context) -> Iterator[Sequence[Loop]]:
     settings = context.place.settings
     with ExitStack() as stack:
         assigned = _assigned(context, stack)
-        work = road(settings, assigned.words if assigned else None, WORK)
+        work = withdrawn(settings, assigned.words, WORK) if assigned else _silenced(context)
         turn = Turn.of(context, LEASE, "is handing its egress traffic over")
         context.handover.register(PlannedWork(settings, work, turn, context.events))
         if not (settings.gateways.parts or assigned):
@@ -64,6 +65,11 @@ def gateways(context: Context) -> Iterator[Sequence[Loop]]:
             yield ()
             return
         yield _Job(context, assigned).loops
+
+
+def _silenced(context: Context) -> Road:
+    connection = context.membership.connection if context.membership else None
+    return silenced(context.place.settings, connection, WORK)
 
 
 def _assigned(context: Context, stack: ExitStack) -> Assigned | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
 from nodeagent import __version__
-from nodeagent.agent.gatewayhandover import carried, road
+from nodeagent.agent.gatewayhandover import carried, silenced, withdrawn
 from nodeagent.cli import show
 from nodeagent.cli.codes import OK
 from nodeagent.cli.machineconfig import settings_of
@@ -42,8 +42,8 @@ def resume_command(arguments: argparse.Namespace) -> int:
 def _road(settings: Settings) -> Iterator[Road]:
     """The road of this node: by the coordinator where it programs gateways, or else by silence."""
     programmed = kinds(settings.egress.mode)
-    if not (programmed and settings.cluster.enabled):
-        yield road(settings, None)
+    if not settings.cluster.enabled:
+        yield silenced(settings, None)
         return
     from nodeagent.agent.assigned import words  # noqa: PLC0415 - the API's client, only in a cluster
     from nodeagent.kube.connection import connect  # noqa: PLC0415
@@ -53,4 +53,4 @@ def _road(settings: Settings) -> Iterator[Road]:
         def said() -> Mapping[str, Word]:
             return words(connection, programmed, settings.node_name)
 
-        yield road(settings, said)
+        yield withdrawn(settings, said) if programmed else silenced(settings, connection)

@@ -82,6 +82,19 @@ def carries(name: str) -> bool:
         return False
 
 
+def hosts(name: str) -> frozenset[str]:
+    """The addresses in the namespace, of whatever link; none where it is gone."""
+    try:
+        return namespaces.within(name, _hosts)
+    except OSError:
+        return frozenset()
+
+
+def _hosts() -> frozenset[str]:
+    with IPRoute() as ip:
+        return frozenset(str(each.get_attr("IFA_ADDRESS")) for each in ip.get_addr(scope=_GLOBAL))
+
+
 def _has_rules() -> bool:
     with IPRoute() as ip:
         found = {each.get_attr("FRA_PRIORITY") for family in _FAMILIES.values() for each in ip.get_rules(family=family)}

@@ -8,6 +8,7 @@ shorter, a leader stops before it can be replaced, even if its loop hangs or its
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -221,6 +222,16 @@ def holder(connection: Connection, seat: Seat, deadline: float) -> str:
         return _holder(connection.get(seat.path, deadline=deadline).get("spec") or {})
     except Missing:
         return ""
+
+
+def renewed(connection: Connection, seat: Seat, now: datetime, deadline: float) -> float:
+    """Seconds since somebody has renewed the Lease, by its own word; infinite if nobody holds it."""
+    try:
+        spec = connection.get(seat.path, deadline=deadline).get("spec") or {}
+    except Missing:
+        spec = {}
+    said = str(spec.get("renewTime") or "")
+    return (now - datetime.fromisoformat(said)).total_seconds() if _holder(spec) and said else math.inf
 
 
 def release(connection: Connection, seat: Seat, deadline: float, now: Callable[[], datetime] = _now) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from nodeagent.agent.nexthops import last_nexthops
+from nodeagent.kube.connection import connect
 from tests.capabilities import require
 from tests.cluster.client import ApiError
 from tests.cluster.controlplane import ControlPlane, eventually
@@ -96,6 +98,7 @@ def test_damage_by_hand_is_told_on_the_gateway(plane: ControlPlane, northbound: 
     with CoordinatorProcess(plane, tmp_path, "egress", kubeconfig, flags, ["egress"]) as process:
         up = 'nodeagent_egress_session_up{gateway="default/gw",nexthop="10.20.0.11"} 1.0'
         eventually(lambda: up in _page(address), "the sessions are shown", 60.0)
+        _nexthops_are_told(plane, northbound)
         assert _told(plane) == {}
         nbctl(northbound, "lr-policy-del", "vpc1", "29090")
         eventually(lambda: "MissingDropPolicy" in _told(plane), "the damage is told", 60.0)
@@ -106,6 +109,29 @@ def test_damage_by_hand_is_told_on_the_gateway(plane: ControlPlane, northbound: 
         eventually(lambda: "GatewayRefused" in _told(plane, "bad"), "the bad object is told", 60.0)
         assert "$.spec.replicas" in _told(plane, "bad")["GatewayRefused"]
         assert "forbidden" not in process.log.lower()
+
+
+def _nexthops_are_told(plane: ControlPlane, northbound: Database) -> None:
+    """A node, with its agent's identity, learns whether its nexthop is the last that works."""
+    token = plane.service_account_token("nodeagent", "agent")
+    agent = connect(str(plane.kubeconfig_with_token("agent", token)), "tests")
+    own = frozenset({"10.20.0.11"})
+
+    def told() -> tuple[str, ...]:
+        return last_nexthops(agent, "nodeagent", own)
+
+    eventually(lambda: told() == (), "another one works", 60.0)
+    nbctl(northbound, "set", "BFD", _session(northbound, "10.20.0.12"), "status=down")
+    eventually(lambda: told() == ("10.20.0.11 of gateway default/gw",), "it is the last one", 60.0)
+    nbctl(northbound, "set", "BFD", _session(northbound, "10.20.0.12"), "status=up")
+    eventually(lambda: told() == (), "another one works again", 60.0)
+    path = "/api/v1/namespaces/nodeagent/configmaps/nodeagent-egress-nexthops"
+    plane.admin.patch(path, {"data": {"nexthops.json": "nonsense"}})
+    assert told() == ()  # nobody can say so
+
+
+def _session(northbound: Database, address: str) -> str:
+    return nbctl(northbound, "--bare", "--columns=_uuid", "find", "BFD", f"dst_ip={address}").split()[0]
 
 
 def _told(plane: ControlPlane, name: str = "gw") -> dict[str, str]:

@@ -251,7 +251,7 @@ def test_a_node_finds_its_part_by_its_label_and_keeps_it_without_an_api_server(s
             eventually(lambda: bool(assigned.parts().parts), "the part is seen", 60.0)
             (part,) = assigned.parts().parts
             assert "10.20.0.11" in {leg.host for leg in part.inside}
-            assert assigned.words()["10.20.0.11"] == Word(False, "", "down")
+            assert not assigned.words()["10.20.0.11"].withdrawn
             scene.ups()
             scene.annotate(node, egress_drain="drain")
             eventually(lambda: assigned.words()["10.20.0.11"].withdrawn, "the withdrawal is seen", 60.0)

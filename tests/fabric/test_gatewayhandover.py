@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from nodeagent.agent.gatewayhandover import PlannedWork, carried, road
+from nodeagent.agent.gatewayhandover import PlannedWork, carried, silenced
 from nodeagent.agent.turn import Turn
 from nodeagent.cli.main import main
 from nodeagent.egress.node.bird import configuration, sessions
@@ -48,7 +48,7 @@ def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them
             until(lambda: gateway in carried(), "the gateway is found by who listens", 30.0)
             events, files = _Events(), DrainFiles(run_dir)
             settings = replace(Settings(), run_dir=run_dir)
-            work = PlannedWork(settings, road(settings, None, WORK), Turn(None, "", "", "n1", ""), events)
+            work = PlannedWork(settings, silenced(settings, None, WORK), Turn(None, "", "", "n1", ""), events)
             work.prepare("a reboot", 20.0)
             assert events.told == [("Normal", "EgressHandedOver")]
             assert files.word() == "drain"

@@ -69,7 +69,7 @@ def test_an_agent_may_take_the_leases_that_it_takes_and_no_other() -> None:
 
 
 def _takes_leases(rule: dict[str, Any]) -> bool:
-    return "leases" in rule["resources"] and "resourceNames" in rule
+    return "leases" in rule["resources"] and "update" in rule["verbs"] and "resourceNames" in rule
 
 
 def _validation(policy: str) -> str:

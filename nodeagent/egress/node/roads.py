@@ -19,6 +19,7 @@ from nodeagent.observed.nodes import DRAIN, FORCE
 _DETECTION: Final = 3.0  # seconds that routers may take to miss a gateway, where they cannot be heard
 _EARSHOT: Final = 1.2  # seconds in which a router says something, unless it is slower than it says by default
 _GLANCE: Final = 0.3
+_LAST: Final = "is the last nexthop that works; `nodeagent egress drain --force` takes it all the same"
 _REFUSED: Final = 5.0  # seconds after which a word that it is the last nexthop is believed
 
 Router = tuple[str, str]  # the namespace that hears it, and its address
@@ -61,18 +62,25 @@ class Word:
 
 @dataclass
 class Silence:
-    """The road where BFD alone tells routers; those that cannot be heard have missed it after `detection` seconds."""
+    """The road where BFD alone tells routers; those that cannot be heard have missed it after `detection` seconds.
+
+    `last` has, as words, those nexthops in the namespaces that are the last ones that work, as far as somebody knows.
+    """
 
     files: Files
     quiet: Quiet
     name: str
     detection: float = _DETECTION
+    last: Callable[[Collection[str]], Collection[str]] = lambda _namespaces: ()
     clock: Callable[[], float] = time.monotonic
     _since: float | None = field(default=None, init=False)
     _before: frozenset[Router] = field(default=frozenset(), init=False)
     _said: dict[Router, tuple[str, float]] = field(default_factory=dict, init=False)
 
     def leave(self, namespaces: Collection[str], *, force: bool) -> None:
+        force = force or self.files.word() == FORCE
+        if left := () if force else self.last(namespaces):
+            raise Transient(f"{', '.join(left)} {_LAST}")
         self.files.begin(self.name, FORCE if force else DRAIN)
         self._listen(namespaces, _EARSHOT)
         self._before = frozenset(router for router, (state, _) in self._said.items() if state == UP)
@@ -145,7 +153,7 @@ class Withdrawn:
             return
         self._refused = self.clock() if self._refused is None else self._refused
         if self.clock() - self._refused > _REFUSED:
-            raise Transient(f"{', '.join(refused)} is the last nexthop that works; --force takes it all the same")
+            raise Transient(f"{', '.join(refused)} {_LAST}")
 
     def come_back(self) -> None:
         self.files.end(self.name)

@@ -12,6 +12,7 @@ import pytest
 
 from nodeagent.agent import gatewayhandover
 from nodeagent.agent.turn import Turn
+from nodeagent.egress.bulletin import bulletin, last
 from nodeagent.egress.node.bird import Session
 from nodeagent.egress.node.handover import GatewayHandover
 from nodeagent.egress.node.keeper import Keeper, Parts
@@ -396,7 +397,7 @@ class Air:
 
 
 def _silence(tmp_path: Path, air: Air) -> Silence:
-    return Silence(DrainFiles(str(tmp_path)), air, WORK, 3.0, lambda: air.hour.now)
+    return Silence(DrainFiles(str(tmp_path)), air, WORK, 3.0, clock=lambda: air.hour.now)
 
 
 ROUTER, ROUTER6 = ("nodeagent-egress-1", "10.20.0.1"), ("nodeagent-egress-1", "fd00:20::1")
@@ -444,6 +445,42 @@ def test_by_silence_traffic_is_back_once_the_routers_that_were_up_are_so_again(t
     assert road.returned(ONE) == ""
     after_a_boot = _silence(tmp_path, air)
     assert "fd00:20::1" in after_a_boot.returned(ONE)
+
+
+def test_by_silence_the_last_nexthop_that_works_stays_but_by_force(tmp_path: Path) -> None:
+    air, files = Air(Hour(), {ROUTER: "up"}, 0.1), DrainFiles(str(tmp_path))
+    road = _silence(tmp_path, air)
+    road.last = lambda _: ("10.20.0.11 of gateway default/gw",)
+    with pytest.raises(Transient, match=r"10\.20\.0\.11 of gateway default/gw is the last nexthop"):
+        road.leave(ONE, force=False)
+    assert (air.hushed, files.word()) == (set(), "")
+    files.begin(COMMAND, FORCE)  # an administrator's word counts for the agent's work too
+    road.leave(ONE, force=False)
+    assert air.hushed == set(ONE)
+
+
+@pytest.mark.parametrize(
+    ("states", "found"),
+    [
+        ({"10.20.0.11": "up", "10.20.0.12": "up"}, ()),
+        ({"10.20.0.11": "up", "10.20.0.12": "down"}, ("10.20.0.11 of gateway default/gw",)),
+        ({"10.20.0.11": "down", "10.20.0.12": "down"}, ()),  # nothing is left that could be lost
+        ({"10.20.0.12": "up"}, ()),
+        ({"10.20.0.11": "up", "10.20.0.12": "up", "fd00:20::b": "up"}, ("fd00:20::b of gateway default/gw",)),
+        ({}, ()),
+    ],
+)
+def test_the_coordinators_word_tells_which_nexthops_are_the_last(
+    states: dict[str, str], found: tuple[str, ...]
+) -> None:
+    text = bulletin({"default/gw": states, "default/other": {"10.30.0.1": "up"}})
+    assert last(text, {"10.20.0.11", "fd00:20::b", "192.0.2.1"}) == found
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"default/gw": "up"}', "nonsense"])
+def test_what_is_no_bulletin_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(Expecting|it is no)"):
+        last(text, ())
 
 
 def test_a_node_that_stays_drained_waits_for_nothing(tmp_path: Path) -> None:
