@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 VIP = "10.77.0.100"
 NOBODY = "10.77.0.9"
@@ -93,6 +94,13 @@ class Router:
     @property
     def mac(self) -> str:
         return str(json.loads(self.run("ip", "-j", "link", "show", "dev", "eth0"))[0]["address"])
+
+    def plug(self, pid: int, bridge: str) -> None:
+        """Join the bridge of the network of the process `pid` with that of this network."""
+        link = ["ip", "link", "add", "plug", "type", "veth", "peer", "name", "plug", "netns", str(pid)]
+        _nsenter(self.bridge, *link)
+        _nsenter(self.bridge, "ip", "link", "set", "plug", "master", "br0", "up")
+        _run("nsenter", "-t", str(pid), "-n", "--", "ip", "link", "set", "plug", "master", bridge, "up")
 
     def cut(self) -> None:
         """Take the router off the bridge; its own link stays up, so that nothing here can tell."""
@@ -180,7 +188,25 @@ def others(router: Router, routers: list[Router]) -> list[str]:
     return [each.address for each in routers if each is not router]
 
 
-def config(router: Router, peers: Iterable[str], *, priority: int, advert: float = 0.3, extra: str = "") -> str:
+class Placed(Protocol):
+    """A node on the bridge, a router or another."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+
+def config(
+    router: Placed,
+    peers: Iterable[str],
+    *,
+    priority: int,
+    advert: float = 0.3,
+    extra: str = "",
+    interface: str = "eth0",
+) -> str:
     """A configuration that knows the addresses of its `peers`, with `extra` lines in the instance."""
     listed = " ".join(f"{peer}\n" for peer in peers)
     return f"""
@@ -196,13 +222,13 @@ track_file health {{
 }}
 vrrp_instance VI_1 {{
   state BACKUP
-  interface eth0
+  interface {interface}
   virtual_router_id 51
   priority {priority}
   advert_int {advert}
   unicast_src_ip {router.address}
   unicast_peer {{ {listed} }}
-  virtual_ipaddress {{ {VIP}/24 dev eth0 }}
+  virtual_ipaddress {{ {VIP}/24 dev {interface} }}
   track_file {{ health }}
   {extra}
 }}

@@ -16,15 +16,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.kubeadm.agent import AgentPod
 from tests.kubeadm.clients import load
 from tests.kubeadm.node import KubeadmNode
+from tests.kubeadm.renewal import loopback, renew
 from tests.unit.certs.authority import Pair, issue
 
 _OURS = {"apiserver-kubelet-client", "apiserver-etcd-client", "front-proxy-client", "apiserver"}
-
-
-def _renew(node: KubeadmNode, *words: str, check: bool = True) -> dict[str, Any]:
-    done = node.python("-m", "nodeagent", "certs", "renew", "-o", "json", *words, check=check, deadline=600.0)
-    document: dict[str, Any] = json.loads(done.stdout or "{}") | {"code": done.returncode, "stderr": done.stderr}
-    return document
 
 
 def _inventory(node: KubeadmNode) -> dict[str, Any]:
@@ -47,7 +42,7 @@ def test_everything_is_renewed_twice_and_no_client_notices(node: KubeadmNode) ->
     before = _inventory(node)
     with load(node) as told:
         for _ in range(2):  # the second shows that the kube-apiserver's watch over its files has outlived the first
-            done = _renew(node, "--all")
+            done = renew(node, "--all")
             assert done["result"] == "applied", done
     assert told["asked"] > 100
     assert told["failed"] == []
@@ -83,7 +78,7 @@ def test_where_nothing_starts_anew_everything_is_put_back(node: KubeadmNode) -> 
     before = _digests(node)
     node.run("systemctl", "stop", "kubelet.service")
     try:
-        done = _renew(node, "controller-manager.conf", "front-proxy-client", "--certs-restart-timeout=10s", check=False)
+        done = renew(node, "controller-manager.conf", "front-proxy-client", "--certs-restart-timeout=10s", check=False)
     finally:
         node.run("systemctl", "start", "kubelet.service")
     assert (done["code"], done["result"]) == (1, "undone"), done
@@ -95,33 +90,23 @@ def test_where_nothing_starts_anew_everything_is_put_back(node: KubeadmNode) -> 
 
 
 def test_an_api_server_starts_anew_after_traffic_has_moved_away(node: KubeadmNode) -> None:
-    before = _loopback(node)
+    before = loopback(node)
     done = json.loads(node.python("-m", "tests.kubeadm.restart", deadline=300.0).stdout)
     assert done == {
         "result": "applied",
         "why": "",
         "asked": ["a restart of the kube-apiserver", "resume"],
     }
-    assert _loopback(node) > before
+    assert loopback(node) > before
     node.until(lambda: node.get("node", node.name) != {}, "the API server answers")
 
 
 def test_an_api_server_starts_anew_by_hand_for_its_loopback_certificate(node: KubeadmNode) -> None:
-    before = _loopback(node)
-    done = _renew(node, "apiserver-loopback")
+    before = loopback(node)
+    done = renew(node, "apiserver-loopback")
     assert (done["result"], done["renewals"], done["restarts"]) == ("applied", [], ["kube-apiserver"])
-    assert _loopback(node) > before
+    assert loopback(node) > before
     node.until(lambda: node.get("node", node.name) != {}, "the API server answers")
-
-
-def _loopback(node: KubeadmNode) -> str:
-    """The name of the certificate that the kube-apiserver made for itself when it started."""
-    probes = json.loads(node.python("-m", "nodeagent", "certs", "probe", "-o", "json", check=False).stdout)["probes"]
-    return next(
-        str(each["subject"])
-        for each in probes
-        if each["component"] == "kube-apiserver" and each["server_name"] and each["subject"]
-    )
 
 
 def test_the_cluster_signs_what_the_kubelet_serves_and_the_kubelet_takes_it_up(
