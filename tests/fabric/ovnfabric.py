@@ -209,7 +209,8 @@ def _down(link: str) -> None:
 def fabric() -> Iterator[Fabric]:
     """Everything up to the gateway itself."""
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ovn-")))
+        # not below /tmp, of which each router has its own
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ovn-", dir="/var/tmp")))
         *nodes, world = stack.enter_context(network(4))
         under = ["nsenter", "-t", str(world.bridge.pid), "-n", "--"]
         _ip(under, "link", "add", "br1", "type", "bridge")

@@ -16,6 +16,7 @@ from tests.capabilities import require
 from tests.node.machine import Machine
 from tests.soak.configured import Configured
 from tests.soak.course import Course, Fault, run
+from tests.soak.gateways import gateways
 from tests.soak.shared import shared
 
 MEMORY = 2.0  # MiB that an agent may have grown by: what allocators leave lying about
@@ -44,8 +45,8 @@ class Scenery:
 
 def soak(scratch: Path, seconds: float, seed: int) -> list[Scenery]:
     """All scenes for `seconds`, or a little longer, each on a thread of its own; `scratch` takes logs."""
-    require("root", "systemd", "overlay", "keepalived", "ip", "nsenter")
-    scenes: tuple[Callable[[Path, float, int], Scenery], ...] = (_configured, _shared)
+    require("root", "systemd", "overlay", "keepalived", "ip", "nsenter", "ovn", "bird", "libnftables")
+    scenes: tuple[Callable[[Path, float, int], Scenery], ...] = (_configured, _shared, _gateways)
     with ThreadPoolExecutor(len(scenes)) as threads:
         running = [threads.submit(scene, scratch, seconds, seed) for scene in scenes]
         return [each.result() for each in running]
@@ -68,6 +69,13 @@ def _shared(_: Path, seconds: float, seed: int) -> Scenery:
     return Scenery(course, scene.faults, scene.counts, scene.lost(load))
 
 
+def _gateways(_: Path, seconds: float, seed: int) -> Scenery:
+    with gateways() as scene:
+        course = Course(scene.name)
+        run(scene, _chance(seed, scene.name), seconds, course)
+    return Scenery(course, scene.faults, scene.counts, scene.lost)
+
+
 def _chance(seed: int, name: str) -> random.Random:
     return random.Random(f"{seed}/{name}")
 
@@ -78,7 +86,7 @@ def text(sceneries: list[Scenery], seed: int) -> str:
 
 
 def _lines(scenery: Scenery) -> Iterator[str]:
-    yield from ("", f"## {scenery.course.name}", "", "| fault | kept | times | slowest | lost requests |")
+    yield from ("", f"## {scenery.course.name}", "", "| fault | kept | times | slowest | lost |")
     yield "| --- | --- | ---: | ---: | ---: |"
     for fault in scenery.faults:
         took = scenery.course.took.get(fault.name, [])

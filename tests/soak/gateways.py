@@ -1,0 +1,223 @@
+"""Two nodes that carry an egress gateway on a real OVN: the daemon on each, BIRD, and probes through both.
+
+Invariant: at rest all sessions are up, both nodes lack nothing, and traffic leaves by both; whatever happens to one of
+them, the rows and the other go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from nodeagent.egress.node.part import GatewayPart
+from nodeagent.egress.node.partfile import part_of
+from nodeagent.host.speakers import Speakers
+from tests.fabric.agents import daemon
+from tests.fabric.network import until
+from tests.fabric.ovnfabric import OUTSIDE, OUTSIDE6, Chassis, Fabric, fabric
+from tests.node.machine import CHECKOUT
+from tests.soak.course import Fault
+from tests.unit.egress.site import ours
+from tests.unit.egress.test_programming import KEY
+
+_PARTS = "/run/parts"
+_COMMAND = (sys.executable, "-m", "nodeagent", "egress")
+_SLICE = 2.0  # seconds of probes that are counted together
+_PAUSE = 0.02  # seconds between two probes
+_BATCH = 6.0  # seconds after which OVN has written into its database what has become of sessions
+_SOON = 60.0  # seconds
+_OFFLOAD = "from tests.fabric.ovnfabric import without_offload; without_offload('eth0')"
+_HARMS = (
+    ("ip", "route", "del", "default"),
+    ("ip", "rule", "del", "priority", "1002"),
+    ("ip", "addr", "flush", "dev", "net1"),
+    ("ip", "link", "set", "net1", "down"),
+)
+
+
+class Gateways:
+    """The nodes ch1 and ch2. `lost` are probes without an answer, by the fault that came last before."""
+
+    name = "egress"
+
+    def __init__(self, fabric: Fabric, stack: ExitStack) -> None:
+        self.counts, self.lost = Counter[str](), Counter[str]()
+        self._fabric, self._stack = fabric, stack
+        self._nodes = {each.name: each for each in fabric.chassis[1:]}
+        self._agents: dict[str, tuple[subprocess.Popen[bytes], ExitStack]] = {}
+        self._act, self._over = "", threading.Event()
+        self._order()
+        for name in self._nodes:
+            self._agent(name)
+        self.faults = (
+            self._fault("an agent is killed", "all sessions stay up", self._kill_agent, ends=True),
+            self._fault("BIRD is killed", "its sessions come up again", self._kill_speaker),
+            self._fault("hand-over", "its sessions go down and come up again", self._hand_over),
+            self._fault("the kernel's state is damaged", "it is put right", self._damage),
+            self._fault("rows are damaged, and the database goes away", "they are put right", self._disturb),
+        )
+
+    def _fault(self, name: str, invariant: str, act: Callable[[random.Random], None], *, ends: bool = False) -> Fault:
+        def noted(chance: random.Random) -> None:
+            self._act = name
+            act(chance)
+
+        return Fault(name, invariant, noted, ends)
+
+    def agents(self) -> Mapping[str, Path]:
+        return {f"{self.name} {name}": Path(f"/proc/{process.pid}") for name, (process, _) in self._agents.items()}
+
+    def rest(self) -> None:
+        for name in self._nodes:
+            self._wait(lambda name=name: self._said(name).get("cause") == "GatewaysInPlace", f"{name} is well")  # type: ignore[misc]
+        self._wait(self._complete, "all sessions are up, by rows that are as they should be")
+
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def _kill_agent(self, chance: random.Random) -> None:
+        name = chance.choice(sorted(self._nodes))
+        process, running = self._agents[name]
+        process.send_signal(signal.SIGKILL)
+        running.close()
+        self.counts["agents killed"] += 1
+        self._agent(name)
+        assert self._fabric.up() == self._sessions, f"a session went down with the agent of {name}"
+
+    def _kill_speaker(self, chance: random.Random) -> None:
+        node, part = self._one(chance)
+        pid = Path(node.router.path(f"/run/nodeagent/bfd/{part.namespace}/pid"))
+        before = pid.read_text()
+        os.kill(int(before), signal.SIGKILL)
+        self._wait(lambda: pid.exists() and pid.read_text() != before, "another BIRD runs")
+        time.sleep(_BATCH)
+        self.counts["speakers killed"] += 1
+
+    def _hand_over(self, chance: random.Random) -> None:
+        node, _ = self._one(chance)
+        node.router.run(*_COMMAND, "drain", "--gateways-detection", "5s")
+        self._wait(lambda: self._fabric.up() == self._sessions // 2, "routers have missed it")
+        node.router.run(*_COMMAND, "resume", "--gateways-detection", "5s")
+        self.counts["hand-overs"] += 1
+
+    def _damage(self, chance: random.Random) -> None:
+        node, part = self._one(chance)
+        node.router.run("ip", "netns", "exec", part.namespace, *chance.choice(_HARMS))
+        self._wait(lambda: self._lacks_nothing(node), "the node lacks nothing")
+        self.counts["kernel state put right"] += 1
+
+    def _disturb(self, chance: random.Random) -> None:
+        priority = chance.choice(("29090", "29100"))
+        self._fabric.whole.nbctl("lr-policy-del", "vpc1", priority)
+        self._fabric.whole.nb.stop()
+        time.sleep(chance.uniform(0.5, 2.0))
+        self._fabric.whole.nb.start()
+        self._wait(lambda: priority in self._mended(), "the policy is back")
+        self.counts["rows put right"] += 1
+
+    # -- the gateway --------------------------------------------------------------------------------------------------
+
+    @property
+    def _sessions(self) -> int:
+        return sum(len(part.inside) for part in self._fabric.parts.values())
+
+    def _order(self) -> None:
+        """Rows, and a file with its part on each node."""
+        self._fabric.cluster.documents[KEY] = ours(
+            internalIPs=["10.20.0.11,fd00:20::11", "10.20.0.12,fd00:20::12"],
+            externalIPs=[",".join(each) for each in zip(OUTSIDE, OUTSIDE6, strict=True)],
+            bfd={"enabled": True, "minRX": 500, "minTX": 500, "multiplier": 3},
+            policies=[{"ipBlocks": ["10.10.0.0/24", "fd00:10::/64"], "snat": True}],
+            selectors=None,
+        )
+        self._fabric.round()
+        for told in self._fabric.cluster.status()["parts"]:
+            document = {"gateway": KEY, **{name: each for name, each in told.items() if name != "node"}}
+            self._fabric.parts[told["node"]] = part_of(document, "status")
+            self._nodes[told["node"]].router.write(f"{_PARTS}/gw.json", json.dumps(document))
+
+    def _agent(self, name: str) -> None:
+        node, running = self._nodes[name], self._stack.enter_context(ExitStack())
+        settings = ("--gateways-parts", _PARTS, "--gateways-switch", node.remote, "--gateways-interval", "1s")
+        self._agents[name] = running.enter_context(daemon(node.router, *settings)), running
+        namespace = self._fabric.parts[name].namespace
+        self._wait(lambda: self._said(name).get("cause") == "GatewaysInPlace", f"{name} has its gateway")
+        python = ("env", f"PYTHONPATH={CHECKOUT}", sys.executable, "-c", _OFFLOAD)
+        node.router.run("ip", "netns", "exec", namespace, *python)
+
+    def _one(self, chance: random.Random) -> tuple[Chassis, GatewayPart]:
+        name = chance.choice(sorted(self._nodes))
+        return self._nodes[name], self._fabric.parts[name]
+
+    def _said(self, name: str) -> Mapping[str, object]:
+        try:
+            document = json.loads(Path(self._nodes[name].router.path("/run/nodeagent/status.json")).read_text())
+        except FileNotFoundError:
+            return {}
+        found: Mapping[str, object] = document["jobs"].get("egress", {})
+        return found
+
+    def _lacks_nothing(self, node: Chassis) -> bool:
+        arguments = ("node", "--gateways-parts", _PARTS, "--gateways-switch", node.remote)
+        command = node.router.inside(*_COMMAND, *arguments)
+        return subprocess.run(command, check=False, capture_output=True, timeout=60).returncode == 0
+
+    def _complete(self) -> bool:
+        self._mended()
+        return self._fabric.up() == self._sessions
+
+    def _mended(self) -> str:
+        """The policies after one more round of the coordinator."""
+        self._fabric.round()
+        return self._fabric.whole.nbctl("lr-policy-list", "vpc1")
+
+    def _wait(self, met: Callable[[], bool], what: str) -> None:
+        try:
+            until(met, what, _SOON)
+        except AssertionError as error:
+            told = {name: self._said(name) for name in self._nodes}
+            raise AssertionError(f"{error}; {self._fabric.up()} sessions are up; the agents say {told}") from error
+
+    # -- the probes ---------------------------------------------------------------------------------------------------
+
+    def probe(self) -> None:
+        """Count probes until `end`."""
+        while not self._over.is_set():
+            act = self._act
+            with self._fabric.probing(_SLICE, _PAUSE) as told:
+                pass
+            self.counts["probes"] += told["sent"]
+            self.lost[act] += told["lost"]
+
+    def end(self) -> None:
+        self._over.set()
+
+    def clear(self) -> None:
+        """End the speakers, which outlive agents."""
+        for name, part in self._fabric.parts.items():
+            Speakers(self._nodes[name].router.path("/run/nodeagent/bfd")).end(part.namespace)
+
+
+@contextmanager
+def gateways() -> Iterator[Gateways]:
+    """The scene, under probes while the block runs."""
+    with ExitStack() as stack:
+        scene = Gateways(stack.enter_context(fabric()), stack)
+        scene.rest()
+        probes = threading.Thread(target=scene.probe)
+        probes.start()
+        try:
+            yield scene
+        finally:
+            scene.end()
+            probes.join(_SOON)
+            scene.clear()
