@@ -143,6 +143,12 @@ class SimulatedNode:
             self._process = None
 
     @property
+    def pid(self) -> int:
+        """Of the agent that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return (self.base / "agent.log").read_text()
 

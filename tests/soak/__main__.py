@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default: %(default)g)")
     parser.add_argument("--seed", type=int, default=1, help="what is done, and in which order (default: %(default)s)")
     arguments = parser.parse_args()
+    logging.getLogger("nodeagent").setLevel(logging.ERROR)  # some of it runs in here, and tells of each fault
     with tempfile.TemporaryDirectory() as scratch:
         try:
             found = soak(Path(scratch), 60 * arguments.minutes, arguments.seed)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.capabilities import require
 from tests.node.machine import Machine
+from tests.soak.cluster import CONNECTIONS, cluster
 from tests.soak.configured import Configured
 from tests.soak.course import Course, Fault, run
 from tests.soak.gateways import gateways
@@ -25,12 +26,13 @@ _MARGIN = 1800.0  # seconds: how long what is to end by itself outlives its soak
 
 @dataclass(frozen=True)
 class Scenery:
-    """One scene, and what came of it."""
+    """One scene, and what came of it. `connections` are descriptors that a process may open by need, and keep."""
 
     course: Course
     faults: tuple[Fault, ...]
     counts: Mapping[str, int]
     lost: Mapping[str, int]
+    connections: int = 0
 
     @property
     def unkept(self) -> list[str]:
@@ -38,7 +40,7 @@ class Scenery:
         grown = [
             f"{each.agent} grew: {each.memory:.1f} MiB, {each.descriptors} descriptors, {each.threads} threads"
             for each in self.course.growths
-            if each.memory > MEMORY or each.descriptors or each.threads
+            if each.memory > MEMORY or each.descriptors > self.connections or each.threads
         ]
         return [*self.course.broken, *grown]
 
@@ -46,7 +48,8 @@ class Scenery:
 def soak(scratch: Path, seconds: float, seed: int) -> list[Scenery]:
     """All scenes for `seconds`, or a little longer, each on a thread of its own; `scratch` takes logs."""
     require("root", "systemd", "overlay", "keepalived", "ip", "nsenter", "ovn", "bird", "libnftables")
-    scenes: tuple[Callable[[Path, float, int], Scenery], ...] = (_configured, _shared, _gateways)
+    require("control-plane", "setpriv")
+    scenes: tuple[Callable[[Path, float, int], Scenery], ...] = (_configured, _shared, _gateways, _cluster)
     with ThreadPoolExecutor(len(scenes)) as threads:
         running = [threads.submit(scene, scratch, seconds, seed) for scene in scenes]
         return [each.result() for each in running]
@@ -74,6 +77,13 @@ def _gateways(_: Path, seconds: float, seed: int) -> Scenery:
         course = Course(scene.name)
         run(scene, _chance(seed, scene.name), seconds, course)
     return Scenery(course, scene.faults, scene.counts, scene.lost)
+
+
+def _cluster(scratch: Path, seconds: float, seed: int) -> Scenery:
+    with cluster(scratch) as scene:
+        course = Course(scene.name)
+        run(scene, _chance(seed, scene.name), seconds, course)
+    return Scenery(course, scene.faults, scene.counts, {}, CONNECTIONS)
 
 
 def _chance(seed: int, name: str) -> random.Random:

@@ -13,7 +13,7 @@ _SEED = 20261123
 def test_a_minute_of_all_jobs_under_faults_keeps_every_invariant(tmp_path: Path) -> None:
     found = soak(tmp_path, 60.0, _SEED)
     told = text(found, _SEED)
-    assert [each.unkept for each in found] == [[], [], []], told
+    assert [each.unkept for each in found] == [[], [], [], []], told
     for each in found:
         assert set(each.course.took) == {fault.name for fault in each.faults}, told
         assert each.course.growths, told
