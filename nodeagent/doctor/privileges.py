@@ -19,6 +19,7 @@ VITAL: Final[Mapping[str, str]] = {
 }  # without which configuration cannot be applied, and what suffers
 USEFUL: Final[Mapping[str, str]] = {
     "CAP_FSETID": "set-group-id bits are lost",
+    "CAP_NET_ADMIN": "egress traffic is not handed over before planned work",
     "CAP_NET_RAW": "the link cannot be asked who has a VIP",
     "CAP_SETFCAP": "originals come back without their file capabilities",
     "CAP_SYS_ADMIN": "who caused drift is not found out",

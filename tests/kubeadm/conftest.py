@@ -16,7 +16,7 @@ from tests.kubeadm.node import KubeadmNode
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeadmNode]:
     """The node, with everything below deploy/ applied to it."""
-    require("root", "control-plane", "containerd", "runc", "ctr", "ldd")
+    require("root", "control-plane", "containerd", "runc", "ctr", "ldd", "libnftables")
     programs = binaries.ensured()
     require("kube-controller-manager")
     archive = images.build(tmp_path_factory.mktemp("images"), programs)

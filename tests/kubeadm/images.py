@@ -73,6 +73,8 @@ def _agent(archive: Archive, folder: Path) -> None:
     packages = {**dict(_requirements()), **_tree(CHECKOUT / "nodeagent", f"{_PACKAGES}/nodeagent")}
     libraries = _libraries(each for each in {**python, **packages}.values() if _is_program(each))
     programs = {"usr/sbin/chroot": _CHROOT, **_libraries([_CHROOT])}
+    nftables = _library("libnftables.so.1")
+    libraries |= {str(nftables).lstrip("/"): nftables.resolve(), **_libraries([nftables])}
     files = {**libraries, **programs, **python, **packages, f"{_ENVIRONMENT}/pyvenv.cfg": settings}
     links = {f"{_ENVIRONMENT}/bin/python": str(_interpreter())}
     layer = archive.layer(Layer(files, links, ("host", "proc", "run", "sys", "tmp")))
@@ -123,6 +125,13 @@ def _libraries(programs: Iterable[Path]) -> dict[str, Path]:
     """The shared libraries that `programs` need, the dynamic loader among them, each at its path."""
     needed = re.findall(r"(?:=> |^\s+)(/\S+) \(0x", _output(["ldd", *map(str, programs)]), re.MULTILINE)
     return {path.lstrip("/"): Path(path).resolve() for path in needed}
+
+
+def _library(name: str) -> Path:
+    """Where the loader finds it on this machine."""
+    found = re.search(rf"{re.escape(name)} .*=> (/\S+)", _output(["ldconfig", "-p"]))
+    assert found, f"{name} is not installed"
+    return Path(found[1])
 
 
 def _output(command: list[str]) -> str:
