@@ -10,7 +10,7 @@ from nodeagent.agent.announcer import Events
 from nodeagent.agent.turn import Turn
 from nodeagent.egress.node.handover import GatewayHandover, Road
 from nodeagent.egress.node.part import PREFIX
-from nodeagent.egress.node.roads import Router, Silence, Withdrawn, Word
+from nodeagent.egress.node.roads import Both, Router, Silence, Withdrawn, Word
 from nodeagent.errors import Broken
 from nodeagent.host import bfdears, namespaces, silence
 from nodeagent.host.drainfile import COMMAND, WORK, DrainFiles
@@ -92,12 +92,15 @@ class _Quiet:
         return bfdears.heard(names, seconds)
 
 
-def withdrawn(settings: Settings, said: Callable[[], Mapping[str, Word]], name: str = COMMAND) -> Road:
-    """The road of a node whose gateways a coordinator programs."""
-    return Withdrawn(DrainFiles(settings.run_dir), said, name)
+def withdrawn(
+    settings: Settings, said: Callable[[], Mapping[str, Word]], connection: Connection, name: str = COMMAND
+) -> Road:
+    """The roads of a node whose gateways a coordinator programs; those of Kube-OVN, if there are any, go silent."""
+    ours = Withdrawn(DrainFiles(settings.run_dir), said, name)
+    return Both(ours, silenced(settings, connection, name), lambda namespace: namespace.startswith(PREFIX))
 
 
-def silenced(settings: Settings, connection: Connection | None, name: str = COMMAND) -> Road:
+def silenced(settings: Settings, connection: Connection | None, name: str = COMMAND) -> Silence:
     """The road of any other node; the API server says whether other nexthops are left, if there is one."""
 
     def last(gateways: Collection[str]) -> Collection[str]:

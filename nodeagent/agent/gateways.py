@@ -54,7 +54,7 @@ def gateways(context: Context) -> Iterator[Sequence[Loop]]:
     settings = context.place.settings
     with ExitStack() as stack:
         assigned = _assigned(context, stack)
-        work = withdrawn(settings, assigned.words, WORK) if assigned else _silenced(context)
+        work = _road(context, assigned)
         turn = Turn.of(context, LEASE, "is handing its egress traffic over")
         context.handover.register(PlannedWork(settings, work, turn, context.events))
         if not (settings.gateways.parts or assigned):
@@ -67,9 +67,12 @@ def gateways(context: Context) -> Iterator[Sequence[Loop]]:
         yield _Job(context, assigned).loops
 
 
-def _silenced(context: Context) -> Road:
+def _road(context: Context, assigned: Assigned | None) -> Road:
+    settings = context.place.settings
     connection = context.membership.connection if context.membership else None
-    return silenced(context.place.settings, connection, WORK)
+    if assigned and connection:
+        return withdrawn(settings, assigned.words, connection, WORK)
+    return silenced(settings, connection, WORK)
 
 
 def _assigned(context: Context, stack: ExitStack) -> Assigned | None:

@@ -53,4 +53,4 @@ def _road(settings: Settings) -> Iterator[Road]:
         def said() -> Mapping[str, Word]:
             return words(connection, programmed, settings.node_name)
 
-        yield withdrawn(settings, said) if programmed else silenced(settings, connection)
+        yield withdrawn(settings, said, connection) if programmed else silenced(settings, connection)

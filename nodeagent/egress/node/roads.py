@@ -1,4 +1,4 @@
-"""The two roads by which traffic leaves this node's gateways, and comes back.
+"""The roads by which traffic leaves this node's gateways, and comes back.
 
 Where the coordinator programs gateways, it is asked by a file that ends up on the Node, and answers in the status of
 the object. Elsewhere BFD falls silent in each gateway's namespace, Kube-OVN's own pods included, and the routers'
@@ -163,6 +163,42 @@ class Withdrawn:
             return ""
         waiting = sorted(address for address, each in self.said().items() if each.withdrawn or _rests(each))
         return f"{', '.join(waiting)} does not take traffic yet" if waiting else ""
+
+
+@dataclass
+class Both:
+    """The gateways whose namespaces are `ours` leave by the coordinator, those of others by silence."""
+
+    withdrawn: Withdrawn
+    silence: Silence
+    ours: Callable[[str], bool]
+
+    def leave(self, namespaces: Collection[str], *, force: bool) -> None:
+        ours, theirs = self._shared_out(namespaces)
+        if theirs:
+            self.silence.leave(theirs, force=force)
+        if ours:
+            self.withdrawn.leave(ours, force=force)
+
+    def left(self, namespaces: Collection[str]) -> str:
+        ours, theirs = self._shared_out(namespaces)
+        return _joined(self.silence.left(theirs) if theirs else "", self.withdrawn.left(ours) if ours else "")
+
+    def come_back(self) -> None:
+        self.withdrawn.come_back()
+        self.silence.come_back()
+
+    def returned(self, namespaces: Collection[str]) -> str:
+        ours, theirs = self._shared_out(namespaces)
+        return _joined(self.silence.returned(theirs) if theirs else "", self.withdrawn.returned(ours) if ours else "")
+
+    def _shared_out(self, namespaces: Collection[str]) -> tuple[list[str], list[str]]:
+        ours = [each for each in namespaces if self.ours(each)]
+        return ours, [each for each in namespaces if each not in ours]
+
+
+def _joined(*waiting: str) -> str:
+    return "; ".join(filter(None, waiting))
 
 
 def _stays(word: Word) -> bool:

@@ -17,7 +17,7 @@ from nodeagent.egress.node.bird import Session
 from nodeagent.egress.node.handover import GatewayHandover
 from nodeagent.egress.node.keeper import Keeper, Parts
 from nodeagent.egress.node.part import GatewayPart, Leg
-from nodeagent.egress.node.roads import Router, Silence, Withdrawn, Word
+from nodeagent.egress.node.roads import Both, Router, Silence, Withdrawn, Word
 from nodeagent.egress.node.series import COLUMNS, series
 from nodeagent.egress.node.speech import Speaking, Speech
 from nodeagent.egress.node.upstream import Upstream
@@ -481,6 +481,28 @@ def test_the_coordinators_word_tells_which_nexthops_are_the_last(
 def test_what_is_no_bulletin_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(Expecting|it is no)"):
         last(text, ())
+
+
+def test_gateways_of_others_go_silent_beside_those_that_the_coordinator_withdraws(tmp_path: Path) -> None:
+    air = Air(Hour(), {("cni-1", "10.20.0.1"): "up"}, 0.1)
+    said = {"10.20.0.11": Word(False)}
+    files = DrainFiles(str(tmp_path))
+    ours = Withdrawn(files, lambda: said, WORK, lambda: air.hour.now)
+    road = Both(ours, _silence(tmp_path, air), lambda namespace: namespace in ONE)
+    both = (*ONE, "cni-1")
+    road.leave(both, force=False)
+    assert (air.hushed, files.word()) == ({"cni-1"}, DRAIN)
+    assert road.left(both) == "10.20.0.1 may still send here; the coordinator has not withdrawn 10.20.0.11"
+    air.said[("cni-1", "10.20.0.1")] = "down"
+    said["10.20.0.11"] = Word(True, "Drained", "admin_down")
+    assert road.left(both) == ""
+    assert road.left(ONE) == ""
+    road.come_back()
+    assert (air.hushed, files.word()) == (set(), "")
+    assert road.returned(both) == "10.20.0.1 does not have its session up; 10.20.0.11 does not take traffic yet"
+    air.said[("cni-1", "10.20.0.1")] = "up"
+    said["10.20.0.11"] = Word(False)
+    assert road.returned(both) == ""
 
 
 def test_a_node_that_stays_drained_waits_for_nothing(tmp_path: Path) -> None:
