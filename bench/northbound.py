@@ -1,6 +1,7 @@
 """How long the northbound database takes: 1,000 gateways with two nexthops each, programmed, compared, changed.
 
-Beside it ovn-nbctl makes rows of the same shape, a command a gateway: python -m bench.northbound [GATEWAYS]
+Beside it ovsdbapp, and ovn-nbctl by a command a gateway, make rows of the same shape, with half of the policies:
+python -m bench.northbound [GATEWAYS]
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from bench.peers import Missing, ovsdb
 from nodeagent.agent.egressprogram import TOGETHER
 from nodeagent.egress.demand import Demand, Instance
 from nodeagent.egress.difference import difference
@@ -55,12 +58,24 @@ def _measure(remote: str, demands: list[Demand]) -> None:
 
 
 def _beside(server: Database, demands: list[Demand]) -> None:
-    """The peer: what an administrator, or a script, would do for each gateway."""
+    """The peers: what another controller would do, and an administrator, or a script, for each gateway."""
+    try:
+        took = ovsdb.rows(server.remote, map(_told, demands), TOGETHER)
+        print(
+            f"{f'{len(demands)} gateways programmed by ovsdbapp, {TOGETHER} a transaction':<60} {took * 1000:8.1f} ms"
+        )
+    except Missing as reason:
+        print(f"without ovsdbapp: {reason}")
     nbctl(server, "lr-add", "peer")
     few = demands[: len(demands) // 10]
     with _timed(f"{len(few)} gateways programmed by ovn-nbctl, a command each"):
         for number, each in enumerate(few):
             nbctl(server, *_commands(each, number))
+
+
+def _told(asked: Demand) -> dict[str, Any]:
+    name = f"app-{asked.gateway.name}.ipv4"
+    return {"name": name, "sources": sorted(asked.sources[4]), "nexthops": list(asked.nexthops(4).values())}
 
 
 def _commands(asked: Demand, number: int) -> list[str]:

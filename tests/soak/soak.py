@@ -1,4 +1,4 @@
-"""A soak: all scenes at once, each with its own faults, and what came of it.
+"""A soak: scenes, two at a time, each with its own faults, and what came of it.
 
 Invariant: what happens, and in which order, follows from the seed; each scene draws from a source of its own, so that
 one that is slow changes nothing for another.
@@ -22,6 +22,7 @@ from tests.soak.shared import shared
 
 MEMORY = 2.0  # MiB that an agent may have grown by: what allocators leave lying about
 _MARGIN = 1800.0  # seconds: how long what is to end by itself outlives its soak
+Play = Callable[[Path, float, int], "Scenery"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,19 @@ class Scenery:
 
 
 def soak(scratch: Path, seconds: float, seed: int) -> list[Scenery]:
-    """All scenes for `seconds`, or a little longer, each on a thread of its own; `scratch` takes logs."""
+    """All scenes in `seconds`, or a little longer; `scratch` takes logs.
+
+    Two at a time, each on a thread of its own: more would starve each other of the machine, and lose requests by that.
+    """
     require("root", "systemd", "overlay", "keepalived", "ip", "nsenter", "ovn", "bird", "libnftables")
     require("control-plane", "setpriv")
-    scenes: tuple[Callable[[Path, float, int], Scenery], ...] = (_configured, _shared, _gateways, _cluster)
-    with ThreadPoolExecutor(len(scenes)) as threads:
-        running = [threads.submit(scene, scratch, seconds, seed) for scene in scenes]
-        return [each.result() for each in running]
+    pairs: tuple[tuple[Play, Play], ...] = ((_configured, _shared), (_gateways, _cluster))
+    found = []
+    for pair in pairs:
+        with ThreadPoolExecutor(len(pair)) as threads:
+            running = [threads.submit(scene, scratch, seconds / len(pairs), seed) for scene in pair]
+            found += [each.result() for each in running]
+    return found
 
 
 def _configured(scratch: Path, seconds: float, seed: int) -> Scenery:
