@@ -12,24 +12,14 @@ from collections.abc import Iterable
 from nodeagent.changes.units import UNIT_DIRECTORY
 from nodeagent.machineconfig.applied import Subject, Unit
 from nodeagent.machineconfig.desired import Absent, File, Link
-from nodeagent.machineconfig.enablement import Preset, Presets, install, parse_presets, template_of
+from nodeagent.machineconfig.enablement import Preset, Presets, install, parse_presets
 from nodeagent.machineconfig.ignition import model
 from nodeagent.machineconfig.links import enablement_links, links_to
 from nodeagent.machineconfig.node import Node
 from nodeagent.machineconfig.resolve.context import Context
-from nodeagent.observed.files import FileType
+from nodeagent.machineconfig.resolve.unitfiles import MASK, UnitFiles, text
 
-# Where systemd looks for unit files and presets, strongest first (systemd.unit(5), "System Unit Search Path").
-_UNIT_PATH = (
-    UNIT_DIRECTORY,
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-)
 _PRESET_PATH = tuple(f"{base}/systemd/system-preset" for base in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
-_LIMIT = 1 << 20  # bytes of a unit or preset file
-_MASK = "/dev/null"
 
 
 def resolve(context: Context) -> dict[str, Unit]:
@@ -55,7 +45,7 @@ def _unit_file(context: Context, unit: model.Unit) -> None:
     uid, gid = context.node.owner
     sources = context.sources(key)
     if unit.mask:
-        masked = Link(subject=Subject.MASK, sources=sources, uid=uid, gid=gid, target=_MASK, unit=unit.name)
+        masked = Link(subject=Subject.MASK, sources=sources, uid=uid, gid=gid, target=MASK, unit=unit.name)
         context.declare(path, masked, key)
     elif unit.contents:
         file = File(
@@ -76,8 +66,8 @@ def _masked_by_others(context: Context, path: str) -> bool:
     """Whether a mask stands at the path that somebody else put there; our own goes by itself, with what it hid back."""
     entry = context.applied.entries.get(path)
     if entry is None:
-        return context.node.states([path])[path].target == _MASK
-    return entry.original is not None and entry.original.trace.target == _MASK
+        return context.node.states([path])[path].target == MASK
+    return entry.original is not None and entry.original.trace.target == MASK
 
 
 def _dropin(context: Context, unit: model.Unit, dropin: model.Dropin) -> None:
@@ -96,10 +86,11 @@ class _Enabler:
 
     def __init__(self, context: Context, declared: Iterable[model.Unit]) -> None:
         self._context = context
-        self._texts = {unit.name: unit.contents for unit in declared if unit.contents}
-        self._dropin_texts = {
+        texts = {unit.name: unit.contents for unit in declared if unit.contents}
+        dropins = {
             unit.name: {dropin.name: dropin.contents for dropin in unit.dropins if dropin.contents} for unit in declared
         }
+        self._files = UnitFiles(context.node, texts, dropins)
         self._links = enablement_links(context.node)
         self._presets: Presets | None = None
 
@@ -133,7 +124,7 @@ class _Enabler:
 
     def _enable_one(self, unit: model.Unit, name: str) -> tuple[str, ...]:
         key = f"unit:{unit.name}"
-        found = self._unit_file(name)
+        found = self._files.find(name)
         if found is None:
             if not unit.mask:
                 message = f"there is no unit file for {name} on this node, so it cannot be enabled"
@@ -141,7 +132,7 @@ class _Enabler:
             return ()
         path, text = found
         try:
-            installed = install(name, text, path, self._dropins(name))
+            installed = install(name, text, path, self._files.dropins(name))
         except ValueError as error:
             self._context.problem(key, "enabled", f"{path} cannot be read as a unit file: {error}")
             return ()
@@ -160,27 +151,6 @@ class _Enabler:
             self._context.declare(link.path, declared, key)
         return installed.also
 
-    def _dropins(self, name: str) -> list[str]:
-        """Texts of the unit's dropins, in the order in which systemd reads them; [Install] counts there too."""
-        texts = dict(self._dropin_texts.get(name, {}))
-        for directory in _UNIT_PATH:
-            for entry in self._context.node.entries(f"{directory}/{name}.d"):
-                if entry.endswith(".conf") and entry not in texts:
-                    texts[entry] = _text(self._context.node, f"{directory}/{name}.d/{entry}") or ""
-        return [text for _, text in sorted(texts.items())]
-
-    def _unit_file(self, name: str) -> tuple[str, str] | None:
-        """Path and text of the unit's file, or of its template; what the configuration brings comes first."""
-        for candidate in dict.fromkeys((name, template_of(name) or name)):
-            if candidate in self._texts:
-                return f"{UNIT_DIRECTORY}/{candidate}", self._texts[candidate]
-            for directory in _UNIT_PATH:
-                path = f"{directory}/{candidate}"
-                text = _text(self._context.node, path)
-                if text is not None:
-                    return path, text
-        return None
-
     def disable(self, unit: model.Unit) -> None:
         """Declare that no link to the unit may be there, wherever it was enabled."""
         key = f"unit:{unit.name}"
@@ -189,17 +159,9 @@ class _Enabler:
             self._context.declare(path, absent, key)
 
 
-def _text(node: Node, path: str) -> str | None:
-    """The text of a unit file; None if there is none, or if it is a link (masked, or an alias)."""
-    if node.states([path])[path].type is not FileType.FILE:
-        return None
-    data = node.read(path, _LIMIT)
-    return None if data is None else data.decode("utf-8", "replace")
-
-
 def _preset_files(node: Node) -> Iterable[tuple[str, str]]:
     """All preset files, strongest directory first, as (path, text)."""
     for directory in _PRESET_PATH:
         for name in node.entries(directory):
             if name.endswith(".preset"):  # one that is masked by a link hides its namesakes in weaker directories
-                yield f"{directory}/{name}", _text(node, f"{directory}/{name}") or ""
+                yield f"{directory}/{name}", text(node, f"{directory}/{name}") or ""
