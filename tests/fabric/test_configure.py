@@ -13,6 +13,7 @@ from tests.fabric.network import NOBODY, VIP, Router, config, others, until
 
 _CONFIG = "/etc/keepalived/keepalived.conf"
 _DROPIN = "/etc/systemd/system/keepalived.service.d/nodeagent.conf"
+_ENABLED = "/etc/systemd/system/multi-user.target.wants/keepalived.service"
 _STATE = "/run/nodeagent-state"
 
 
@@ -47,6 +48,7 @@ def test_a_pair_that_is_set_up_from_settings_shares_the_vip(fresh: list[Router])
         router.start(_text(router))
     until(lambda: first.holds() and not second.holds(), "the VIP is where the priority is higher")
     assert f"address del {VIP}/24 dev eth0" in _text(first, _DROPIN)
+    assert Path(first.path(_ENABLED)).is_symlink()
     again = _configure(first, *_settings(first, others(first, fresh), 150), "--dry-run")
     assert (again.returncode, again.stdout) == (0, "vip: nothing to do\n")
 

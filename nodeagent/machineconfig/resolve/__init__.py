@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from nodeagent.errors import Rejected
 from nodeagent.machineconfig.applicable import inapplicable
-from nodeagent.machineconfig.applied import Applied
+from nodeagent.machineconfig.applied import Applied, Subject
 from nodeagent.machineconfig.bootconfig import stale
 from nodeagent.machineconfig.desired import Desired
 from nodeagent.machineconfig.node import Node
@@ -39,6 +39,7 @@ def resolve(
     )
     storage.resolve(context)
     declared_units = units.resolve(context)
+    _refuse_paths_of_others(context, owned)
     declared_account = account.resolve(context, user, today)
     declared_kernel, boot_menu = kernel.resolve(context)
     stale_menu = bool(boot_menu) and stale(node, declared_kernel)
@@ -46,3 +47,12 @@ def resolve(
         raise Rejected(context.problems)
     parts = (declared_units, declared_account, declared_kernel, boot_menu, stale_menu)
     return Desired(rendered.name, context.paths, *parts)
+
+
+def _refuse_paths_of_others(context: Context, owned: Mapping[str, str]) -> None:
+    """Note a problem for each unit whose files or links another job writes; `inapplicable` looks at storage alone."""
+    for path, declared in sorted(context.paths.items()):
+        if declared.unit and path in owned:
+            field = "dropins" if declared.subject is Subject.DROPIN else "enabled"
+            message = f"{path!r} belongs to {owned[path]}: two owners would undo each other"
+            context.problem(f"unit:{declared.unit}", field, message, "leave it out here, or turn that job off")
