@@ -22,9 +22,12 @@ def register(commands: Commands) -> None:
     inner = group.add_subparsers(dest="vip_command", metavar="COMMAND", required=True)
     status = inner.add_parser("status", help="show what keepalived is set up to do, and its state")
     check = inner.add_parser("check", help="look for what is wrong, and ask the link who else has the address")
-    for command, run in ((status, "status_command"), (check, "check_command")):
+    for command, run, flags in (
+        (status, "status_command", ("root", "run_dir", "vip.probe_interval")),
+        (check, "check_command", ("root",)),
+    ):
         command.add_argument("-o", "--output", choices=("human", "json"), default="human", help="form of the output")
-        add_flags(command, "root")
+        add_flags(command, *flags)
         command.set_defaults(run=_by_need(run))
 
     drain = inner.add_parser("drain", help="hand the VIP to a peer, and stay out of the election until `resume`")

@@ -15,22 +15,24 @@ from nodeagent.host.livez import PORT, HealthServer
 from nodeagent.host.trackfile import TRACK, TrackFile
 from nodeagent.host.vrrp import VrrpHost
 from nodeagent.settings import Settings
-from nodeagent.vip.configuration import Instance
+from nodeagent.vip.configuration import Configuration, Instance
 from nodeagent.vip.handover import VipHandover
 from nodeagent.vip.inventory import CONFIG, Installation, installations
 from nodeagent.vip.observe import observe
+from nodeagent.vip.setup import FIFO
 from nodeagent.vip.truth import Sight, belief, findings, held
 
 
 def status_command(arguments: argparse.Namespace) -> int:
     """Show it; without keepalived the job is off, which is healthy."""
-    sights = _sights(settings_of(arguments), probe=False)
+    settings = settings_of(arguments)
+    sights = _sights(settings, probe=False)
     if arguments.output == "json":
-        show.emit({"enabled": bool(sights), "installations": [_document(each) for each in sights]})
+        show.emit({"enabled": bool(sights), "installations": [_document(each, settings) for each in sights]})
     elif not sights:
         print(_OFF)
     else:
-        print("\n".join(line for each in sights for line in _lines(each)))
+        print("\n".join(line for each in sights for line in _lines(each, settings)))
     return OK
 
 
@@ -86,7 +88,12 @@ def _sights(settings: Settings, *, probe: bool) -> tuple[Sight, ...]:
         return tuple(Sight(each, now, None) for each in installations(host))
 
 
-def _document(sight: Sight) -> dict[str, Any]:
+def _fifo(settings: Settings) -> str:
+    """The FIFO that the daemon reads."""
+    return f"{settings.run_dir}/{FIFO}"
+
+
+def _document(sight: Sight, settings: Settings) -> dict[str, Any]:
     installation = sight.installation
     found = installation.configuration
     return {
@@ -95,7 +102,8 @@ def _document(sight: Sight) -> dict[str, Any]:
         "daemon": vars(installation.daemon) if installation.daemon else None,
         "balancer": installation.balancer,
         "routerId": found.router_id,
-        "fifos": list(found.fifos),
+        "fifos": [each.path for each in found.fifos],
+        "fifoRead": found.tells(_fifo(settings)),
         "trackFiles": [vars(each) for each in found.track_files],
         "virtualServers": found.virtual_servers,
         "instances": [each.facts() | _state(each, sight) for each in found.instances],
@@ -116,12 +124,11 @@ def _state(instance: Instance, sight: Sight) -> dict[str, Any]:
     }
 
 
-def _lines(sight: Sight) -> Iterator[str]:
+def _lines(sight: Sight, settings: Settings) -> Iterator[str]:
     installation, found = sight.installation, sight.installation.configuration
     yield f"config      {found.path}" + (" (beside the alive.yaml of a load balancer)" if installation.balancer else "")
     yield f"daemon      {_daemon(installation)}{', does not answer' if sight.hung else ''}"
-    for path in found.fifos:
-        yield f"fifo        {path}"
+    yield from _fifo_lines(found, settings)
     for each in found.instances:
         now = belief(each, sight)
         here = held(each, sight)
@@ -132,6 +139,16 @@ def _lines(sight: Sight) -> Iterator[str]:
         )
         yield f"            {'unicast to ' + ', '.join(each.peers) if each.peers else 'multicast'}"
         yield from (f"            {vip}{' (here)' if vip in here else ''}" for vip in each.vips)
+
+
+def _fifo_lines(found: Configuration, settings: Settings) -> Iterator[str]:
+    """Which FIFOs there are, and what it means that none of them is ours to read."""
+    ours = _fifo(settings)
+    for each in found.fifos:
+        yield f"fifo        {each.path}" + ("" if each.path == ours else " (somebody else's, so not read)")
+    if found.instances and not found.tells(ours):
+        pause = f"{settings.vip.probe_interval:g} s (vip.probe_interval)"
+        yield f"            a transition that moves no address is seen within {pause}"
 
 
 def _daemon(installation: Installation) -> str:

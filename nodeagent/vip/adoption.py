@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nodeagent.errors import Problem
-from nodeagent.vip.configuration import Configuration, Instance
+from nodeagent.vip.configuration import FIFO_KEYWORDS, Configuration, Instance
 
 _SLOW = 1.0  # seconds between adverts from which on a fail-over takes several seconds
 
@@ -20,9 +20,18 @@ def lacking(found: Configuration, track_file: str, guard: str, fifo: str) -> tup
 def _general(found: Configuration, fifo: str) -> Iterator[Problem]:
     if not found.instances:
         yield Problem(found.path, "", "has no vrrp_instance", "there is no VIP to look after")
-    if fifo not in found.fifos:
-        advice = f"add vrrp_notify_fifo {fifo} to global_defs, unless another program reads one already"
-        yield Problem(found.path, "", f"does not tell of transitions at {fifo}", advice)
+    if not found.tells(fifo):
+        yield Problem(found.path, "", f"does not tell of transitions at {fifo}", _fifo_advice(found, fifo))
+
+
+def _fifo_advice(found: Configuration, fifo: str) -> str:
+    """The line to add. Two programs would take each other's lines out of one FIFO, so nobody else's is proposed."""
+    taken = {each.keyword for each in found.fifos}
+    free = [keyword for keyword in FIFO_KEYWORDS if keyword not in taken]
+    theirs = " and ".join(map(str, found.fifos))
+    if not free:
+        return f"{theirs} are others', and there is no third: leave it, addresses and keepalived's JSON tell as well"
+    return f"add {free[0]} {fifo} to global_defs" + (f", beside {theirs}, which is another's" if theirs else "")
 
 
 def _instance(each: Instance) -> Iterator[Problem]:

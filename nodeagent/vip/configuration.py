@@ -17,6 +17,8 @@ from nodeagent.vip.blocks import Document, Statement, Where
 
 N = TypeVar("N", int, float)
 
+FIFO_KEYWORDS = ("vrrp_notify_fifo", "notify_fifo")  # keepalived writes transitions to both
+
 _PRIORITY = 100  # keepalived's defaults
 _ADVERT = 1.0
 _VERSION = 2
@@ -83,17 +85,32 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Fifo:
+    """A FIFO that keepalived writes transitions to, with the keyword that asks for it; each has one reader."""
+
+    keyword: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.keyword} {self.path}"
+
+
+@dataclass(frozen=True)
 class Configuration:
     """All of it. `fifos` are those that tell of VRRP; `virtual_servers` counts the IPVS services beside them."""
 
     path: str
     files: tuple[str, ...]
     router_id: str
-    fifos: tuple[str, ...]
+    fifos: tuple[Fifo, ...]
     track_files: tuple[TrackFile, ...]
     instances: tuple[Instance, ...]
     virtual_servers: int
     problems: tuple[Problem, ...]
+
+    def tells(self, path: str) -> bool:
+        """Whether transitions are written to the FIFO at `path`."""
+        return any(each.path == path for each in self.fifos)
 
 
 def configuration(path: str, document: Document) -> Configuration:
@@ -106,7 +123,7 @@ def configuration(path: str, document: Document) -> Configuration:
         path,
         document.files,
         general.text("router_id"),
-        tuple(filter(None, (general.text("vrrp_notify_fifo"), general.text("notify_fifo")))),
+        tuple(Fifo(keyword, path) for keyword in FIFO_KEYWORDS if (path := general.text(keyword))),
         tuple(_track_file(each, problems) for each in root.all("track_file", "vrrp_track_file")),
         tuple(_instance(each, version, problems) for each in root.all("vrrp_instance")),
         len(list(root.all("virtual_server"))),

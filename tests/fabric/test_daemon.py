@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from nodeagent.host.notifyfifo import NotifyFifo
 from nodeagent.host.trackfile import HEARTBEAT, TRACK
+from nodeagent.observed.vrrp import VrrpState
 from tests.fabric.agents import agents_config, codes, daemon, eventually, said, state, text
-from tests.fabric.network import DEADLINE, NOBODY, VIP, Router, others, until
+from tests.fabric.network import DEADLINE, NOBODY, VIP, Router, config, others, until
 
 
 @pytest.fixture
@@ -118,6 +121,19 @@ def test_the_fifo_is_followed_over_reloads(elected: tuple[Router, Router]) -> No
     second.run(sys.executable, "-m", "nodeagent", "vip", "resume")
     first.run(sys.executable, "-m", "nodeagent", "vip", "drain", "--force")
     eventually(first, lambda: state(first) in ("BACKUP", "FAULT"), "the transition is heard")
+
+
+def test_a_fifo_of_somebody_else_keeps_its_lines_and_moves_are_known_all_the_same(pair: list[Router]) -> None:
+    first, second = pair
+    first.start(config(first, [second.address], priority=150))
+    second.start(config(second, [first.address], priority=100))
+    with daemon(first), daemon(second), closing(NotifyFifo(first.path("/run/keepalived/vrrp.fifo"))) as theirs:
+        eventually(first, lambda: state(first) == "MASTER", "the first is MASTER")
+        first.run(sys.executable, "-m", "nodeagent", "vip", "drain", "--force")
+        eventually(first, lambda: state(first) == "FAULT", "the first knows that it is not")
+        eventually(second, lambda: state(second) == "MASTER", "the second knows that it is MASTER")
+        heard = [each.state for each in theirs.transitions(0, 7.0)]
+        assert [each for each in heard if each is not VrrpState.BACKUP] == [VrrpState.MASTER, VrrpState.FAULT]
 
 
 def test_a_bad_file_that_keepalived_does_not_take_is_told(elected: tuple[Router, Router]) -> None:

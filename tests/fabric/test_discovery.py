@@ -149,5 +149,19 @@ def test_the_doctor_tells_a_keepalived_that_runs_from_one_that_should(router: Ro
     assert ("it runs with" if running else "no keepalived runs with it") in found["explanation"]
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_status_says_whose_the_fifo_is(router: Router, ours: bool) -> None:
+    directory = "nodeagent" if ours else "keepalived"
+    text = config(router, [NOBODY], priority=100).replace("/run/keepalived/vrrp", f"/run/{directory}/vrrp")
+    router.start(text)
+    status = [sys.executable, "-m", "nodeagent", "vip", "status", "--vip-probe-interval", "42s"]
+    said = router.run(*status)
+    assert f"fifo        /run/{directory}/vrrp.fifo" in said
+    assert ("somebody else's, so not read" in said) is not ours
+    assert ("seen within 42 s" in said) is not ours
+    (installation,) = json.loads(router.run(*status, "-o", "json"))["installations"]
+    assert installation["fifoRead"] is ours
+
+
 def test_without_keepalived_the_job_is_off(router: Router) -> None:
     assert router.run(sys.executable, "-m", "nodeagent", "vip", "status").startswith("off: ")

@@ -133,3 +133,25 @@ def test_the_fifo_is_read_across_restarts_of_keepalived(router: Router) -> None:
             stopped = [each.state for each in fifo.transitions(0.5, 8.0)]
             assert stopped == [VrrpState.STOP]
             router.write("/run/keepalived.log", "")
+
+
+def test_keepalived_tells_both_of_its_fifos(router: Router) -> None:
+    """What lets the agent hear beside another program's FIFO without taking its lines."""
+    beside = "notify_fifo /run/nodeagent/vrrp.fifo\n  vrrp_notify_fifo"
+    router.start(config(router, [NOBODY], priority=100).replace("vrrp_notify_fifo", beside))
+    paths = ("/run/keepalived/vrrp.fifo", "/run/nodeagent/vrrp.fifo")
+    for path in paths:
+        with closing(NotifyFifo(router.path(path))) as fifo:
+            heard = _heard_until(fifo, VrrpState.MASTER)
+            assert heard[-1] == Transition("VI_1", VrrpState.MASTER, 100, 7.0)
+
+
+def _heard_until(fifo: NotifyFifo, state: VrrpState) -> list[Transition]:
+    heard: list[Transition] = []
+
+    def told() -> bool:
+        heard.extend(fifo.transitions(0.1, 7.0))
+        return any(each.state is state for each in heard)
+
+    until(told, f"the FIFO has told of {state}")
+    return heard

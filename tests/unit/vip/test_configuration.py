@@ -41,7 +41,7 @@ def test_all_that_bears_on_a_vip_is_read() -> None:
     found = configured(_WHOLE)
     (instance,) = found.instances
     assert found.router_id == "k1"
-    assert found.fifos == ("/run/keepalived/vrrp.fifo",)
+    assert [each.path for each in found.fifos] == ["/run/keepalived/vrrp.fifo"]
     assert found.virtual_servers == 1
     assert found.track_files == (TrackFile("health", "/run/nodeagent/vip-health"), TrackFile("old", "/run/old", -2))
     assert instance.vips == (Vip("10.0.0.100", 24, "eth1"), Vip("10.0.0.101", 32, "eth0"))

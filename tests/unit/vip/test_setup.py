@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.vip.adoption import lacking
-from nodeagent.vip.configuration import Vip
+from nodeagent.vip.configuration import Fifo, Vip
 from nodeagent.vip.setup import GUARD, Setup, dropin, unreachable
 from tests.unit.vip.files import configured
 
@@ -52,7 +52,7 @@ def test_what_is_rendered_reads_as_it_was_meant(
     assert set(instance.peers) == set(peers)
     assert (instance.vrid, instance.priority, instance.advert_interval) == (vrid, priority, advert)
     assert (instance.nopreempt, instance.version, instance.source) == (not preempt, 3, "10.0.0.1")
-    assert found.fifos == ("/run/nodeagent/vrrp.fifo",)
+    assert found.fifos == (Fifo("vrrp_notify_fifo", _FIFO),)
 
 
 def test_what_is_rendered_lacks_nothing() -> None:
@@ -111,6 +111,27 @@ vrrp_instance VI_1 {
   track_script { check }
 }
 """
+
+
+@pytest.mark.parametrize(
+    ("theirs", "advice"),
+    [
+        ("", f"add vrrp_notify_fifo {_FIFO} to global_defs"),
+        ("vrrp_notify_fifo /run/a", f"add notify_fifo {_FIFO} to global_defs, beside vrrp_notify_fifo /run/a"),
+        ("notify_fifo /run/b", f"add vrrp_notify_fifo {_FIFO} to global_defs, beside notify_fifo /run/b"),
+        ("vrrp_notify_fifo /run/a\nnotify_fifo /run/b", "there is no third"),
+    ],
+)
+def test_a_fifo_of_somebody_else_is_left_to_them(theirs: str, advice: str) -> None:
+    text = SETUP.config().replace(f"vrrp_notify_fifo {_FIFO}", theirs)
+    (problem,) = lacking(configured(text), SETUP.track_file, GUARD, _FIFO)
+    assert advice in problem.advice
+
+
+@pytest.mark.parametrize("keyword", ["vrrp_notify_fifo", "notify_fifo"])
+def test_ours_may_be_either_of_the_two(keyword: str) -> None:
+    text = SETUP.config().replace("vrrp_notify_fifo", keyword)
+    assert lacking(configured(text), SETUP.track_file, GUARD, _FIFO) == ()
 
 
 def test_what_a_configuration_of_kubeadms_guide_lacks_is_told_with_its_line() -> None:
