@@ -2,7 +2,8 @@
 
 Invariant: what is told is of the network namespace of the thread that opened it. Messages can be lost when many come at
 once, which is told as well: whoever listens looks afresh. The kernel stamps a message with the port of the socket that
-asked for the change; a port that is the number of a process names that process while it lives.
+asked for the change; a port that is the number of a process names that process while it lives. A process in another pid
+namespace, as in a container, has a number there that is another's here, so who takes its own address away is no other.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from dataclasses import dataclass
 from nodeagent.host.addresses import ADDRESS_KINDS, DEL_ADDRESS, assigned_in, messages
 from nodeagent.host.keepalived import PROGRAM
 from nodeagent.host.listener import Listener
-from nodeagent.observed.vrrp import Removal
+from nodeagent.observed.vrrp import Assigned, Removal
 
 _GROUPS = 0x10 | 0x100  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR
 _CHUNK = 1 << 16
-_MOST = 1000  # messages a wake-up
+_MOST = 1000  # messages a wake-up, and addresses whose maker is known
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class AddressEvents:
     def __init__(self, changed: Callable[[AddressChange], None], proc: str = "/proc") -> None:
         self._changed = changed
         self._proc = proc
+        self._makers: dict[Assigned, int] = {}
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._link = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
         self._link.bind((0, _GROUPS))
@@ -64,9 +66,17 @@ class AddressEvents:
         removals = tuple(
             Removal(each.address, each.interface, self._program(port), now)
             for kind, port, each in told
-            if kind == DEL_ADDRESS
+            if self._taken(kind, port, each)
         )
         self._changed(AddressChange(frozenset(each.address for _, _, each in told), removals, lost))
+
+    def _taken(self, kind: int, port: int, address: Assigned) -> bool:
+        """Whether this takes an address from another than the one at `port`, which may have been made unseen."""
+        if kind == DEL_ADDRESS:
+            return self._makers.pop(address, None) != port
+        if port and len(self._makers) < _MOST:
+            self._makers.setdefault(address, port)  # the kernel tells again when an address changes, without a maker
+        return False
 
     def _received(self) -> tuple[list[bytes], bool]:
         """What waits to be read, and whether the kernel had to drop some of it."""
