@@ -91,16 +91,21 @@ class Turn:
         raise Transient(f"node {election.holder} {self._doing}, and one does so at a time")
 
     def give_back(self) -> None:
-        """Let another have its turn, be it ours since the boot before."""
-        if self._election is not None:
-            self._close()
-        elif self._connection is not None and self.ours():
-            from nodeagent.kube.leases import release  # noqa: PLC0415 - the API's client, only in a cluster
+        """Let another have its turn, be it ours since the boot before, or since before the API server went away."""
+        held, ours = self.held, self.ours()
+        self._close()  # which gives back what is held
+        if ours and not held:
+            self._release()
 
-            try:
-                release(self._connection, self._seat(), _LOOK)
-            except (NodeAgentError, OSError) as error:  # it runs out by itself
-                _log.warning("the turn could not be given back", extra={"lease": self._lease, "reason": str(error)})
+    def _release(self) -> None:
+        if self._connection is None:
+            return
+        from nodeagent.kube.leases import release  # noqa: PLC0415 - the API's client, only in a cluster
+
+        try:
+            release(self._connection, self._seat(), _LOOK)
+        except (NodeAgentError, OSError) as error:  # it runs out by itself
+            _log.warning("the turn could not be given back", extra={"lease": self._lease, "reason": str(error)})
 
     def _close(self) -> None:
         if self._election is not None:

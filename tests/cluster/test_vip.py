@@ -104,6 +104,18 @@ def test_a_turn_outlasts_a_reboot_and_the_agent_of_the_next_boot_gives_it_back(
     other.give_back()
 
 
+def test_a_turn_that_could_not_be_renewed_meanwhile_is_given_back_all_the_same(
+    control_plane: ControlPlane, namespace: str, connection: Connection
+) -> None:
+    turn = Turn(connection, namespace, LEASE, "one", "is handing its VIP over")
+    turn.take(30.0)
+    assert turn._election is not None
+    turn._election._until = 0.0  # as after an API server that was away
+    turn.give_back()
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}"
+    assert control_plane.admin.get(path)["spec"]["holderIdentity"] == ""
+
+
 def test_a_node_that_never_comes_back_loses_its_turn(
     namespace: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
