@@ -6,11 +6,13 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from nodeagent.agent.gatewayhandover import PlannedWork, carried, silenced
 from nodeagent.agent.turn import Turn
 from nodeagent.cli.main import main
 from nodeagent.egress.node.bird import configuration, sessions
-from nodeagent.host import silence
+from nodeagent.host import namespaces, silence
 from nodeagent.host.drainfile import WORK, DrainFiles
 from nodeagent.host.speakers import Speakers
 from nodeagent.settings import Settings
@@ -28,11 +30,15 @@ class _Events:
         self.told.append((kind, reason))
 
 
-def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them_back(tmp_path: Path) -> None:
+def test_planned_work_and_commands_take_the_routers_sessions_down_and_bring_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only the namespace that is a gateway's falls silent: others that speak BFD are nobody's business."""
     require("root", "ip", "bird", "libnftables")
     speakers, run_dir = Speakers(str(tmp_path / "bfd")), str(tmp_path / "run")
     with cable() as (gateway, router):
+        # another run of the tests on this machine has gateways of its own
+        monkeypatch.setattr(namespaces, "names", lambda prefix: [n for n in (gateway, router) if n.startswith(prefix)])
 
         def states() -> set[str]:
             return {each.state for each in sessions(speakers.ask(router, "show bfd sessions"))}
