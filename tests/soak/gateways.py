@@ -59,6 +59,7 @@ class Gateways:
         self._agents: dict[str, tuple[subprocess.Popen[bytes], ExitStack]] = {}
         self._act, self._over = "", threading.Event()
         self._order()
+        stack.callback(self._clear)  # after the agents, which would start speakers again
         for name in self._nodes:
             self._agent(name)
         self.faults = (
@@ -205,7 +206,7 @@ class Gateways:
     def end(self) -> None:
         self._over.set()
 
-    def clear(self) -> None:
+    def _clear(self) -> None:
         """End the speakers, which outlive agents."""
         for name, part in self._fabric.parts.items():
             Speakers(self._nodes[name].router.path("/run/nodeagent/bfd")).end(part.namespace)
@@ -224,4 +225,3 @@ def gateways() -> Iterator[Gateways]:
         finally:
             scene.end()
             probes.join(_SOON)
-            scene.clear()
