@@ -78,7 +78,7 @@ def _completion(arguments: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    parsed = parser().parse_args(arguments)
+    parsed = _parsed(arguments)
     try:
         code: int = parsed.run(parsed)
         sys.stdout.flush()
@@ -98,6 +98,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return code
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; what nobody knows is told with the usage of the command that it was given to."""
+    root = parser()
+    parsed, unknown = root.parse_known_args(arguments)
+    if unknown:
+        _asked(root, parsed).error(f"unrecognized arguments: {' '.join(unknown)}")
+    return parsed
+
+
+def _asked(command: argparse.ArgumentParser, parsed: argparse.Namespace) -> argparse.ArgumentParser:
+    """The parser of the command that was given, `command` or one of its own."""
+    for action in command._actions:  # noqa: SLF001 - argparse shows its parts in no other way
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            return _asked(action.choices[getattr(parsed, action.dest)], parsed)
+    return command
 
 
 def _complain(error: Rejected) -> None:

@@ -260,6 +260,19 @@ def test_wrong_usage_ends_with_2(run: Callable[..., Result], arguments: tuple[st
     assert run(*arguments).code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [(("egress", "drain", "--nope"), "nodeagent egress drain"), (("status", "--nope"), "nodeagent status")],
+)
+def test_what_a_command_does_not_know_is_told_with_its_own_usage(
+    run: Callable[..., Result], arguments: tuple[str, ...], command: str
+) -> None:
+    refused = run(*arguments)
+    assert refused.code == 2
+    assert refused.err.startswith(f"usage: {command} [-h]")
+    assert refused.err.endswith(f"{command}: error: unrecognized arguments: --nope\n")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
 def test_completions_know_the_commands(run: Callable[..., Result], shell: str) -> None:
     printed = run("completion", shell)
