@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 
+from nodeagent.egress.demand import FAMILIES
 from nodeagent.egress.findings import UP
+from nodeagent.egress.site import of_family
 
 States = Mapping[str, Mapping[str, str]]  # of the router's end of each session, by gateway and nexthop
 
@@ -31,7 +33,8 @@ def last(text: str, own: Collection[str]) -> tuple[str, ...]:
 
 
 def _last(states: Mapping[str, str], own: Collection[str]) -> Iterable[str]:
-    for colon in (False, True):
-        working = {address for address, state in states.items() if state == UP and (":" in address) is colon}
-        if not working - set(own):
-            yield from sorted(working)
+    working = sorted(address for address, state in states.items() if state == UP)
+    for version in FAMILIES:
+        found = of_family(working, version)
+        if set(found) <= set(own):
+            yield from found

@@ -17,7 +17,7 @@ from nodeagent.egress.demand import FAMILIES, Demand
 from nodeagent.egress.rows import DROP
 from nodeagent.observed.northbound import ADDRESS_SET, BFD, GROUP, POLICY, Northbound, endpoints
 
-UP: Final = "up"  # of a session, in OVN's words
+UP: Final = "up"  # of a session, in the words of OVN, and of BIRD in lower case
 UNWATCHED: Final = "unwatched"  # in ours: there is no session
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from nodeagent.changes.kernel import KernelChange, Make
+from nodeagent.egress.findings import UP
 from nodeagent.egress.node.dataplane import dataplane, difference
 from nodeagent.egress.node.part import GatewayPart
-from nodeagent.egress.node.speech import UP, Speech
+from nodeagent.egress.node.speech import Speech
 from nodeagent.engine.report import Report, Reporter, State
 from nodeagent.errors import NodeAgentError
 from nodeagent.observed.kernel import Fact, Port

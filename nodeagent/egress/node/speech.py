@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
+from nodeagent.egress.findings import UP
 from nodeagent.egress.node import bird
 from nodeagent.egress.node.part import PREFIX, GatewayPart
+from nodeagent.egress.site import family
 from nodeagent.engine.controller import Backoff
 from nodeagent.errors import NodeAgentError
 
-UP = "up"
 _AGAIN: Final = Backoff(1.0, 60.0)
 _AS_BEFORE: Final = "it was silent when the agent started, and its routers outside are not known yet"
 
@@ -149,7 +150,7 @@ def _states(part: GatewayPart, sessions: Iterable[bird.Session]) -> dict[str, st
     """By address inside: up where all sessions of its version of IP are, or else what one of them is."""
     found = {}
     for leg in part.inside:
-        states = [each.state for each in sessions if (":" in each.peer) == (leg.version == 6)]
+        states = [each.state for each in sessions if family(each.peer) == leg.version]
         if states:
             found[leg.host] = next((state for state in states if state != UP), UP)
     return found
