@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import trustme
 
@@ -53,8 +54,10 @@ class Server(http.server.ThreadingHTTPServer):
     def port(self) -> int:
         return int(self.server_address[1])
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is no matter."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no matter; what else goes wrong is told on standard error."""
+        if not isinstance(sys.exception(), OSError):  # of which those of TLS are
+            super().handle_error(request, client_address)
 
 
 class _Told(Server):

@@ -47,7 +47,7 @@ class _Client:
                 link.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 answer = link.recv(4096)
             if not answer.startswith(b"HTTP/1.1 200"):
-                raise OSError("another answer than 200")  # noqa: TRY301 - it counts as any other failure
+                raise OSError(f"another answer than 200: {answer[:40]!r}")  # noqa: TRY301 - it counts as any other failure
         except OSError as error:
             self.count.failures.append((began, f"{type(error).__name__}: {error}"))
         self.count.requests += 1

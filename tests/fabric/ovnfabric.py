@@ -177,7 +177,9 @@ class Fabric:
         os.kill(pid, 9)
 
     @contextmanager
-    def probing(self, seconds: float, pause: float = 0.001, version: int = 4) -> Iterator[dict[str, Any]]:
+    def probing(
+        self, seconds: float, pause: float = 0.001, version: int = 4, first_port: int = 10_000
+    ) -> Iterator[dict[str, Any]]:
         """Probes from the pod to the world while the block runs; what came of them is filled in at its end."""
         told: dict[str, Any] = {}
         command = [
@@ -190,6 +192,7 @@ class Fabric:
             str(pause),
             str(seconds),
             POD if version == 4 else POD6,
+            str(first_port),
         ]
         client = subprocess.Popen(["ip", "netns", "exec", self.pod, *command], stdout=subprocess.PIPE)
         try:

@@ -1,7 +1,8 @@
 """Probes of one datagram each, and who answers them; run inside namespaces.
 
 server ADDRESSES PORT                      answers each probe with the address that it came from, until it is ended
-client ADDRESSES PORT PAUSE SECONDS FROM   sends a probe each PAUSE seconds, each from a port of its own, prints JSON
+client ADDRESSES PORT PAUSE SECONDS FROM   sends a probe each PAUSE seconds, each from a port of its own, prints JSON;
+                                           FROM is an address and the first port
 
 ADDRESSES have commas between them; probes go to them in turn, for a switch in user space chooses by address alone.
 """
@@ -17,7 +18,7 @@ import sys
 import time
 
 _LINGER = 1.0  # seconds that the last answers have
-_PORTS = 20_000  # source ports of which each probe has another
+_PORTS = 20_000  # source ports of which each probe has another; two clients with as many do not meet
 
 
 def server(addresses: list[str], port: int) -> None:
@@ -34,8 +35,11 @@ def server(addresses: list[str], port: int) -> None:
             sockets[descriptor].sendto(data + b" " + peer[0].encode(), peer)
 
 
-def client(addresses: list[str], port: int, pause: float, seconds: float, source: str) -> None:
-    """`sent` and `lost` count probes, `gap` is the longest time that one address gave no answer, `seen` by address."""
+def client(addresses: list[str], port: int, pause: float, seconds: float, source: tuple[str, int]) -> None:
+    """`sent` and `lost` count probes, `gap` is the longest time that one address gave no answer, `seen` by address.
+
+    `missed` are the times at which those were sent that are lost, by the machine's monotonic clock.
+    """
     poll = select.epoll()
     sockets: dict[int, socket.socket] = {}
     sent: dict[int, float] = {}
@@ -53,8 +57,8 @@ def client(addresses: list[str], port: int, pause: float, seconds: float, source
     begin = due = time.monotonic()
     while (now := time.monotonic()) - begin < seconds:
         number = len(sent)
-        probe = socket.socket(_family(source), socket.SOCK_DGRAM)
-        probe.bind((source, 10_000 + number % _PORTS))
+        probe = socket.socket(_family(source[0]), socket.SOCK_DGRAM)
+        probe.bind((source[0], source[1] + number % _PORTS))
         probe.connect((addresses[number % len(addresses)], port))
         sockets[probe.fileno()] = probe
         poll.register(probe, select.EPOLLIN)
@@ -71,7 +75,8 @@ def client(addresses: list[str], port: int, pause: float, seconds: float, source
         _gap(sorted(answered[each] for each in answered if each % len(addresses) == turn), seconds)
         for turn in range(len(addresses))
     ]
-    told = {"sent": len(sent), "lost": len(sent) - len(answered), "gap": max(gaps), "seen": seen}
+    missed = [when for number, when in sent.items() if number not in answered]
+    told = {"sent": len(sent), "lost": len(missed), "missed": missed, "gap": max(gaps), "seen": seen}
     print(json.dumps(told))  # noqa: T201 - what it is for
 
 
@@ -88,4 +93,4 @@ if __name__ == "__main__":
     if role == "server":
         server(where.split(","), int(number))
     else:
-        client(where.split(","), int(number), float(more[0]), float(more[1]), more[2])
+        client(where.split(","), int(number), float(more[0]), float(more[1]), (more[2], int(more[3])))

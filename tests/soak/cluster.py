@@ -25,6 +25,7 @@ from tests.fabric.network import until
 from tests.soak.course import Fault
 
 _PATH, _DRIFTING = "/etc/soak.conf", "/etc/soak-watched.conf"
+_LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/nodeagent-pools"
 CONNECTIONS = 4  # that a process keeps open by need (kube/connection.py)
 _SOON = 90.0  # seconds: another coordinator takes over within some twenty
 _PAUSE = 0.1  # seconds between two looks at how many nodes work
@@ -52,7 +53,7 @@ class Pool:
             Fault("a managed file is changed", "the Node says so, and when it has ended", self._tamper),
             Fault("the Node is falsified", "the agent puts its own words right", self._falsify),
             Fault("the API server goes away", "what is declared after it reaches all nodes", self._cut),
-            Fault("a coordinator is killed", "one of the two goes on", self._kill_coordinator, ends=True),
+            Fault("the coordinator that works is killed", "the other goes on", self._kill_coordinator, ends=True),
             Fault("an agent is killed", "the next one goes on", self._kill_agent, ends=True),
         )
 
@@ -93,13 +94,15 @@ class Pool:
         self._declare()
         self.counts["API servers started anew"] += 1
 
-    def _kill_coordinator(self, chance: random.Random) -> None:
-        killed = self._coordinators[chance.choice(sorted(self._coordinators))]
+    def _kill_coordinator(self, _: random.Random) -> None:
+        holder = self._leader()
+        killed = self._coordinators[holder]
         killed.stop(signal.SIGKILL)
         self._declare()
         self.rest()
+        assert self._leader() != holder, "who was killed leads"
         killed.start()
-        self.counts["coordinators killed"] += 1
+        self.counts["failovers"] += 1
 
     def _kill_agent(self, chance: random.Random) -> None:
         node = chance.choice(self._nodes)
@@ -108,6 +111,12 @@ class Pool:
         node.stop(signal.SIGKILL)
         node.start()
         self.counts["agents killed"] += 1
+
+    def _leader(self) -> str:
+        """The coordinator that works: it says at its start as whom it runs for the Lease."""
+        holder = self._plane.admin.get(_LEASE)["spec"]["holderIdentity"]
+        (name,) = (name for name, each in self._coordinators.items() if f'"{holder}"' in each.log)
+        return name
 
     # -- the pool -----------------------------------------------------------------------------------------------------
 

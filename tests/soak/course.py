@@ -101,7 +101,7 @@ def _play(scene: Scene, deck: Sequence[Fault], chance: random.Random, course: Co
         course.took[fault.name].append(time.monotonic() - began)
         assert fault.ends or _processes(scene) == before, f"{fault.name}: an agent ended that nobody had ended"
         time.sleep(chance.uniform(*_REST))
-        sizes.append({name: Size.of(process) for name, process in scene.agents().items()})
+        sizes.append({name: Size.least(process) for name, process in scene.agents().items()})
     return sizes
 
 

@@ -1,7 +1,7 @@
 """Two nodes that carry an egress gateway on a real OVN: the daemon on each, BIRD, and probes through both.
 
-Invariant: at rest all sessions are up, both nodes lack nothing, and traffic leaves by both; whatever happens to one of
-them, the rows and the other go on.
+Invariants: at rest all sessions are up, both nodes lack nothing, and traffic leaves by both; whatever happens to one of
+them, the rows and the other go on; what is planned, or touches no packet, loses none.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import subprocess
 import sys
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,8 +34,10 @@ from tests.unit.egress.test_programming import KEY
 
 _PARTS = "/run/parts"
 _COMMAND = (sys.executable, "-m", "nodeagent", "egress")
-_SLICE = 2.0  # seconds of probes that are counted together
+_SLICE = 10.0  # seconds that one client probes
 _PAUSE = 0.02  # seconds between two probes
+_LOOK = (0.5, 0.01, 4, 30_000)  # at who carries traffic: seconds, pause, version, first port
+_STALLED = 10  # probes: so many may be lost with a fault that should cost none, as machines stall for a moment
 _ROUND = 0.5  # seconds between two rounds of the coordinator
 _FORGIVING = 20.0  # and by its own clock
 _BATCH = 6.0  # seconds after which OVN has written into its database what has become of sessions
@@ -45,34 +49,39 @@ _HARMS = (
     ("ip", "addr", "flush", "dev", "net1"),
     ("ip", "link", "set", "net1", "down"),
 )
+_AGENT_KILLED, _BIRD_KILLED, _HANDED_OVER = "an agent is killed", "BIRD is killed", "hand-over"
+_COSTLESS = (_AGENT_KILLED, _BIRD_KILLED, _HANDED_OVER)
 
 
 class Gateways:
-    """The nodes ch1 and ch2. `lost` are probes without an answer, by the fault that came last before."""
+    """The nodes ch1 and ch2."""
 
     name = "egress"
 
     def __init__(self, fabric: Fabric, stack: ExitStack) -> None:
-        self.counts, self.lost = Counter[str](), Counter[str]()
+        self.counts = Counter[str]()
         self._fabric, self._stack = fabric, stack
         self._nodes = {each.name: each for each in fabric.chassis[1:]}
         self._agents: dict[str, tuple[subprocess.Popen[bytes], ExitStack]] = {}
-        self._act, self._over = "", threading.Event()
+        self._acts: list[tuple[float, str]] = []
+        self._missed: list[float] = []
+        self._over = threading.Event()
         self._order()
         stack.callback(self._clear)  # after the agents, which would start speakers again
         for name in self._nodes:
             self._agent(name)
         self.faults = (
-            self._fault("an agent is killed", "all sessions stay up", self._kill_agent, ends=True),
-            self._fault("BIRD is killed", "its sessions come up again", self._kill_speaker),
-            self._fault("hand-over", "its sessions go down and come up again", self._hand_over),
+            self._fault(_AGENT_KILLED, "all sessions stay up, and no probe is lost", self._kill_agent, ends=True),
+            self._fault(_BIRD_KILLED, "its sessions come up again, and no probe is lost", self._kill_speaker),
+            self._fault(_HANDED_OVER, "its sessions go down and come up again, and no probe is lost", self._hand_over),
+            self._fault("the world outside is cut off", "its traffic moves, and comes back", self._cut_off),
             self._fault("the kernel's state is damaged", "it is put right", self._damage),
             self._fault("rows are damaged, and the database goes away", "they are put right", self._disturb),
         )
 
     def _fault(self, name: str, invariant: str, act: Callable[[random.Random], None], *, ends: bool = False) -> Fault:
         def noted(chance: random.Random) -> None:
-            self._act = name
+            self._acts.append((time.monotonic(), name))
             act(chance)
 
         return Fault(name, invariant, noted, ends)
@@ -84,6 +93,7 @@ class Gateways:
         for name in self._nodes:
             self._wait(lambda name=name: self._said(name).get("cause") == "GatewaysInPlace", f"{name} is well")  # type: ignore[misc]
         self._wait(self._complete, "all sessions are up, by rows that are as they should be")
+        self._wait(lambda: self._carrying() == set(OUTSIDE), "traffic leaves by both")
 
     # -- faults -------------------------------------------------------------------------------------------------------
 
@@ -111,6 +121,15 @@ class Gateways:
         self._wait(lambda: self._fabric.up() == self._sessions // 2, "routers have missed it")
         node.router.run(*_COMMAND, "resume", "--gateways-detection", "5s")
         self.counts["hand-overs"] += 1
+
+    def _cut_off(self, chance: random.Random) -> None:
+        node, _ = self._one(chance)
+        node.router.cut()
+        self._wait(lambda: self._said(node.name).get("cause") == "UpstreamDead", "the node has missed it")
+        self._wait(lambda: self._fabric.up() == self._sessions // 2, "routers have missed the node")
+        assert len(self._carrying()) == 1, "traffic leaves by a gateway that leads nowhere"
+        node.router.mend()
+        self.counts["cut off"] += 1
 
     def _damage(self, chance: random.Random) -> None:
         node, part = self._one(chance)
@@ -174,6 +193,12 @@ class Gateways:
         command = node.router.inside(*_COMMAND, *arguments)
         return subprocess.run(command, check=False, capture_output=True, timeout=60).returncode == 0
 
+    def _carrying(self) -> set[str]:
+        """The addresses with which traffic leaves."""
+        with self._fabric.probing(*_LOOK) as told:
+            pass
+        return set(told["seen"])
+
     def _complete(self) -> bool:
         self._mended()
         return self._fabric.up() == self._sessions
@@ -197,14 +222,32 @@ class Gateways:
     def probe(self) -> None:
         """Count probes until `end`."""
         while not self._over.is_set():
-            act = self._act
             with self._fabric.probing(_SLICE, _PAUSE) as told:
                 pass
             self.counts["probes"] += told["sent"]
-            self.lost[act] += told["lost"]
+            self._missed += told["missed"]
 
     def end(self) -> None:
         self._over.set()
+
+    @property
+    def lost(self) -> Counter[str]:
+        """Probes without an answer, by the last fault before each; "" for those before the first."""
+        times = [when for when, _ in self._acts]
+        names = ["", *(name for _, name in self._acts)]
+        return Counter(names[bisect_right(times, when)] for when in self._missed)
+
+    @property
+    def unkept(self) -> list[str]:
+        """What the probes have seen and should not have."""
+        lost = self.lost
+        times = Counter(name for _, name in self._acts)
+        allowed = {"": _STALLED, **{name: _STALLED * times[name] for name in _COSTLESS}}
+        return [
+            f"{name or 'at first'}: {lost[name]} probes lost, allowed are {most}"
+            for name, most in allowed.items()
+            if lost[name] > most
+        ]
 
     def _clear(self) -> None:
         """End the speakers, which outlive agents."""
@@ -218,10 +261,9 @@ def gateways() -> Iterator[Gateways]:
     with ExitStack() as stack:
         scene = Gateways(stack.enter_context(fabric()), stack)
         scene.rest()
-        probes = threading.Thread(target=scene.probe)
-        probes.start()
+        probes = stack.enter_context(ThreadPoolExecutor(1)).submit(scene.probe)
         try:
             yield scene
         finally:
             scene.end()
-            probes.join(_SOON)
+        probes.result(_SOON)

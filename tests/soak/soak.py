@@ -83,6 +83,7 @@ def _gateways(_: Path, seconds: float, seed: int) -> Scenery:
     with gateways() as scene:
         course = Course(scene.name)
         run(scene, _chance(seed, scene.name), seconds, course)
+    course.broken += scene.unkept
     return Scenery(course, scene.faults, scene.counts, scene.lost)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.soak.growth import Size, growths
@@ -22,6 +24,20 @@ def test_a_minute_of_all_jobs_under_faults_keeps_every_invariant(tmp_path: Path)
 def test_what_comes_and_goes_is_no_growth() -> None:
     (growth,) = growths([{"a": Size(30 + number % 2, 10 + number % 3, 5)} for number in range(12)])
     assert (growth.memory, growth.descriptors, growth.threads) == (0, 0, 0)
+
+
+def test_what_is_open_for_a_moment_is_not_seen(tmp_path: Path) -> None:
+    before = Size.least(Path("/proc/self"))
+    with ThreadPoolExecutor(1) as other:
+        briefly = other.submit(_open_for_a_moment, tmp_path / "file")
+        found = Size.least(Path("/proc/self"))
+        briefly.result()
+    assert found.descriptors == before.descriptors
+
+
+def _open_for_a_moment(path: Path) -> None:
+    with path.open("w"):
+        time.sleep(0.2)
 
 
 def test_what_is_never_given_back_is_growth() -> None:
