@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from nodeagent.changes.ovn import Transaction
+from nodeagent.egress import bfdport
 from nodeagent.egress.allocation import waiting
 from nodeagent.egress.gateway import OURS
 from nodeagent.egress.inventory import Inventory
@@ -56,7 +57,7 @@ class Programmer:
     def work(self, found: Inventory, told: Sequence[Sight]) -> float:
         """One round over all objects; the seconds to the next."""
         ours = [each for each in told if each.read.kind in found.programmed]
-        failed = [*self._allocate(found), *self._depart(found)]
+        failed = [*self._allocate(found), *self._depart(found), *self._watch(found)]
         ready = [each for each in ours if not (each.problems or each.read.deleting) and self._held(each, failed)]
         decisions = {each.key: self._decide(each, found) for each in ready}
         failures = self._write(ready, decisions)
@@ -117,6 +118,12 @@ class Programmer:
         for each in (*found.objects.values(), *found.clashing):
             if each.deleting and each.held and each.key not in failures:
                 yield from _failure(self.api.release, each.kind, each.key)
+
+    def _watch(self, found: Inventory) -> Iterator[str]:
+        """Make the BFD ports of Vpcs that nobody else makes; what failed."""
+        with self.database.view() as seen:
+            plans = tuple(each for each in bfdport.plans(found, seen) if each)
+        yield from self._commit_each(plans).values()
 
     # -- objects ------------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ Edit = Insert | Update | Delete
 
 @dataclass(frozen=True)
 class Transaction:
-    """All edits of one gateway, in the order in which rows may refer to each other."""
+    """All edits of one gateway or Vpc, in the order in which rows may refer to each other."""
 
     owner: str
     edits: tuple[Edit, ...] = ()
@@ -81,11 +81,11 @@ class Transaction:
 
 
 def titled(row: Row) -> str:
-    """What a person would call a row: its name, its peer, its match, or else its UUID."""
+    """What a person would call a row: its name, its peer, its chassis, its match, or else its UUID."""
     columns = row.columns
     if "match" in columns:
         return f"{columns['priority']} {columns['match']!r}"
-    return row.name or str(columns.get("dst_ip") or row.uuid)
+    return row.name or str(columns.get("dst_ip") or columns.get("chassis_name") or row.uuid)
 
 
 def _said(columns: Mapping[str, Any]) -> str:

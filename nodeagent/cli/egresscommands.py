@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from nodeagent.agent.northbound import objects, opened
+from nodeagent.changes.ovn import Transaction
 from nodeagent.cli import show
 from nodeagent.cli.codes import OK, PENDING
 from nodeagent.cli.machineconfig import settings_of
+from nodeagent.egress import bfdport
 from nodeagent.egress.findings import Finding, orphans
 from nodeagent.egress.inventory import inventory, kinds
 from nodeagent.egress.node.keeper import Parts
+from nodeagent.egress.programming import departures
 from nodeagent.egress.rows import KUBE_OVN
 from nodeagent.egress.sight import Sight, sights
 from nodeagent.errors import Problem, Rejected
@@ -22,7 +26,7 @@ from nodeagent.observed.northbound import Row
 
 def list_command(arguments: argparse.Namespace) -> int:
     """A line a gateway."""
-    found, _, _ = _seen(arguments)
+    found = _seen(arguments).told
     if arguments.output == "json":
         show.emit({"gateways": [each.facts() for each in found]})
     else:
@@ -32,21 +36,29 @@ def list_command(arguments: argparse.Namespace) -> int:
 
 def show_command(arguments: argparse.Namespace) -> int:
     """Everything of one gateway."""
-    found, rows, _ = _seen(arguments)
-    (sight,) = _chosen(found, arguments.gateway)
+    seen = _seen(arguments)
+    (sight,) = _chosen(seen.told, arguments.gateway)
+    rows = seen.rows.get(sight.key, ())
     if arguments.output == "json":
-        show.emit({**sight.facts(), "rows": [_row(each) for each in rows.get(sight.key, ())]})
+        show.emit({**sight.facts(), "rows": [_row(each) for each in rows]})
     else:
-        print("\n".join(_lines(sight, rows.get(sight.key, ()))))
+        print("\n".join(_lines(sight, rows)))
     return OK
 
 
 def plan_command(arguments: argparse.Namespace) -> int:
     """The edits that would make the rows what the objects ask for; 3 if there are any."""
-    found = _chosen(_seen(arguments)[0], arguments.gateway)
-    plans = [each.plan for each in found if each.plan]
+    seen = _seen(arguments)
+    found = _chosen(seen.told, arguments.gateway)
+    concerned = {each.key for each in found} | {each.gateway.vpc for each in found if each.gateway}
+    shared = [each for each in seen.shared if not arguments.gateway or each.owner in concerned]
+    going = {each.owner for each in shared}
+    plans = [plan for plan in (*shared, *(each.plan for each in found if each.key not in going)) if plan]
     if arguments.output == "json":
-        edits = [{"gateway": plan.owner, "edits": [edit.describe() for edit in plan.edits]} for plan in plans]
+        edits = [
+            {"gateway" if "/" in plan.owner else "vpc": plan.owner, "edits": [edit.describe() for edit in plan.edits]}
+            for plan in plans
+        ]
         show.emit({"plans": edits, "problems": [vars(problem) for each in found for problem in each.problems]})
     else:
         show.warn(problem for each in found for problem in each.problems)
@@ -56,9 +68,9 @@ def plan_command(arguments: argparse.Namespace) -> int:
 
 def diff_command(arguments: argparse.Namespace) -> int:
     """What is wrong; 3 if anything is."""
-    every, _, lost = _seen(arguments)
-    found = _chosen(every, arguments.gateway)
-    told = [*(finding for each in found for finding in each.findings), *(() if arguments.gateway else lost)]
+    seen = _seen(arguments)
+    found = _chosen(seen.told, arguments.gateway)
+    told = [*(finding for each in found for finding in each.findings), *(() if arguments.gateway else seen.lost)]
     problems = [problem for each in found for problem in each.problems]
     if arguments.output == "json":
         show.emit({"findings": [each.facts() for each in told], "problems": [vars(each) for each in problems]})
@@ -68,18 +80,33 @@ def diff_command(arguments: argparse.Namespace) -> int:
     return PENDING if told or problems else OK
 
 
-Seen = tuple[tuple[Sight, ...], Mapping[str, tuple[Row, ...]], tuple[Finding, ...]]
+@dataclass(frozen=True)
+class Seen:
+    """All gateways beside their rows, and the rows by gateway.
+
+    `shared` are edits to what serves several, and to what is left of those that are gone; `lost` tells of rows of
+    others whose gateways do not exist.
+    """
+
+    told: tuple[Sight, ...]
+    rows: Mapping[str, tuple[Row, ...]]
+    shared: tuple[Transaction, ...]
+    lost: tuple[Finding, ...]
 
 
 def _seen(arguments: argparse.Namespace) -> Seen:
-    """All gateways beside their rows, the rows by gateway, and rows of gateways that do not exist."""
     settings = settings_of(arguments)
     documents = _documents(arguments.objects) if arguments.objects else objects(settings)
     found = inventory(documents, kinds(settings.egress.mode))
     with opened(settings, arguments.nb or settings.egress.northbound) as link, link.view() as seen:
         told = sights(found, seen)
         known = frozenset(each.key for each in told)
-        return told, {each.key: seen.owned(each.key) for each in told}, orphans(known, KUBE_OVN, seen)
+        return Seen(
+            told,
+            {each.key: seen.owned(each.key) for each in told},
+            (*departures(found, seen), *bfdport.plans(found, seen)) if found.programmed else (),
+            orphans(known, KUBE_OVN, seen),
+        )
 
 
 def _documents(paths: Iterable[str]) -> Iterator[Mapping[str, Any]]:

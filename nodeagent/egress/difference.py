@@ -16,9 +16,12 @@ from nodeagent.observed.northbound import (
     BFD,
     FAMILY,
     GROUP,
+    HA_CHASSIS,
+    HA_GROUP,
     HELD,
     POLICY,
     PORT,
+    ROUTER_PORT,
     VENDOR,
     Northbound,
     Row,
@@ -27,7 +30,8 @@ from nodeagent.observed.northbound import (
 
 Key = tuple[Any, ...]
 
-TABLES: Final = (PORT, BFD, ADDRESS_SET, GROUP, POLICY)  # in the order in which rows are made
+TABLES: Final = (HA_CHASSIS, HA_GROUP, ROUTER_PORT, PORT, BFD, ADDRESS_SET, GROUP, POLICY)  # in the order of making
+_REFERRED: Final = {"bfd_sessions": BFD, "ha_chassis": HA_CHASSIS, "ha_chassis_group": HA_GROUP}  # by column
 
 
 def difference(owner: str, vendor: str, wanted: Sequence[Insert], seen: Northbound) -> Transaction:
@@ -85,7 +89,9 @@ def _name(table: str, columns: Mapping[str, Any], holder: Row | None) -> Key:
         return table, holder and holder.uuid, columns["priority"], columns["match"]
     if table in HELD:
         return table, holder and holder.uuid, columns["name"]
-    return table, endpoints(columns) if table == BFD else columns["name"]
+    if table == BFD:
+        return table, endpoints(columns)
+    return table, columns["chassis_name" if table == HA_CHASSIS else "name"]
 
 
 def _sort(table: str, columns: Mapping[str, Any], holder: Row | None) -> Key:
@@ -113,11 +119,14 @@ def _same(name: str, value: Any, row: Row) -> bool:
 
 def _resolved(each: Insert, labels: Mapping[str, str | New]) -> Insert:
     """References to rows that stand there already, by their UUID."""
-    sessions = each.columns.get("bfd_sessions")
-    if not sessions:
-        return each
-    known = frozenset(labels.get(BFD + new.label, new) for new in sessions)
-    return Insert(each.table, each.label, {**each.columns, "bfd_sessions": known}, each.holder)
+    known = {name: _known(value, _REFERRED[name], labels) for name, value in each.columns.items() if name in _REFERRED}
+    return Insert(each.table, each.label, {**each.columns, **known}, each.holder) if known else each
+
+
+def _known(value: Any, table: str, labels: Mapping[str, str | New]) -> Any:
+    if isinstance(value, frozenset):
+        return frozenset(labels.get(table + new.label, new) for new in value)
+    return labels.get(table + value.label, value)
 
 
 def _order(edit: Edit) -> tuple[bool, int, str]:

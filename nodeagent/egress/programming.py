@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nodeagent.changes.ovn import Transaction
+from nodeagent.egress import bfdport
 from nodeagent.egress.allocation import Claim, claims
 from nodeagent.egress.difference import difference
 from nodeagent.egress.inventory import Inventory
@@ -36,8 +37,12 @@ def relabelled(sight: Sight) -> dict[str, str | None]:
 
 
 def departures(found: Inventory, seen: Northbound) -> tuple[Transaction, ...]:
-    """For gateways that are going, gone, or not ours to program any more: an end to all rows of ours."""
-    staying = {key for key, each in found.objects.items() if each.kind in found.programmed and not each.deleting}
+    """For gateways that are going, gone, or not ours to program any more: an end to all rows of ours.
+
+    So too for the BFD ports of Vpcs that no gateway wants any more.
+    """
+    gateways = {key for key, each in found.objects.items() if each.kind in found.programmed and not each.deleting}
+    staying = gateways | bfdport.staying(found)
     owners = {owner for owner in seen.owners() - staying if _ours(owner, seen)}
     return tuple(difference(owner, NODEAGENT, (), seen) for owner in sorted(owners))
 

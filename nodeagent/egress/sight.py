@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from nodeagent.changes.ovn import Transaction
-from nodeagent.egress import assignment, placement
+from nodeagent.egress import assignment, bfdport, placement
 from nodeagent.egress.allocation import addressed
 from nodeagent.egress.demand import FAMILIES, Demand, Instance, demand, reported
 from nodeagent.egress.difference import difference, foreign
@@ -19,7 +19,7 @@ from nodeagent.egress.findings import UP, Finding, findings, sessions
 from nodeagent.egress.gateway import Gateway
 from nodeagent.egress.inventory import Inventory, Read
 from nodeagent.egress.rows import DROP, KUBE_OVN, NODEAGENT, rows
-from nodeagent.egress.site import Site, family
+from nodeagent.egress.site import family
 from nodeagent.errors import Problem, Rejected
 from nodeagent.observed.northbound import FAMILY, POLICY, ROUTER, ROUTER_PORT, SWITCH, Northbound
 
@@ -98,7 +98,7 @@ def _sight(read: Read, found: Inventory, seen: Northbound, shared: tuple[Problem
     if gateway is None:
         return Sight(read.key, read, read.problems)
     if read.kind in found.programmed:
-        return _ours(read, addressed(gateway, found.site), found.site, seen, shared)
+        return _ours(read, addressed(gateway, found.site), found, seen, shared)
     instances = reported(gateway)
     try:
         asked = demand(gateway, found.site, instances)
@@ -118,15 +118,16 @@ def _sight(read: Read, found: Inventory, seen: Northbound, shared: tuple[Problem
     )
 
 
-def _ours(read: Read, gateway: Gateway, site: Site, seen: Northbound, shared: tuple[Problem, ...]) -> Sight:
+def _ours(read: Read, gateway: Gateway, found: Inventory, seen: Northbound, shared: tuple[Problem, ...]) -> Sight:
     """A gateway that we program, with the nexthops withdrawn that its status says are."""
+    site = found.site
     problems = (*shared, *placement.problems(gateway))
     instances = () if problems else placement.placement(gateway, site.nodes)
     try:
         asked = demand(gateway, site, instances)
     except Rejected as error:
         return Sight(read.key, read, (*error.problems, *problems), instances)
-    problems += (*assignment.problems(asked, site), *_unfounded(asked, seen))
+    problems += (*assignment.problems(asked, site), *_unfounded(asked, found, seen))
     withdrawn = frozenset(standing(read))
     problems += foreign(read.key, NODEAGENT, rows(asked, NODEAGENT, seen, withdrawn), seen)
     if problems:
@@ -137,17 +138,21 @@ def _ours(read: Read, gateway: Gateway, site: Site, seen: Northbound, shared: tu
     return Sight(read.key, read, (), instances, asked, plan, told, sessions(asked, seen))
 
 
-def _unfounded(asked: Demand, seen: Northbound) -> Iterator[Problem]:
-    """What the rows would hang from, and is not in the database."""
+def _unfounded(asked: Demand, found: Inventory, seen: Northbound) -> Iterator[Problem]:
+    """What the rows would hang from, and is not in the database, nor about to be."""
     watched = any(map(asked.watched, FAMILIES))
+    vpc = found.site.vpcs[asked.gateway.vpc]
+    ours = watched and bfdport.ours(vpc, found, seen)
+    if ours and seen.named(ROUTER_PORT, asked.bfd_port) is None and (why := bfdport.lacking(vpc, found.site.nodes)):
+        yield Problem(asked.gateway.title, "$.spec.bfd.enabled", why, "let a node be one that can take the BFD port")
     for path, table, name in (
         ("vpc", ROUTER, asked.router),
         ("internalSubnet", SWITCH, asked.switch),
-        *([("bfd.enabled", ROUTER_PORT, asked.bfd_port)] if watched else []),
+        *([("bfd.enabled", ROUTER_PORT, asked.bfd_port)] if watched and not ours else []),
     ):
         if seen.named(table, name) is None:
-            found, advice = f"there is no {table} {name} in the northbound database", "wait for Kube-OVN, or make it"
-            yield Problem(asked.gateway.title, f"$.spec.{path}", found, advice)
+            wrong, advice = f"there is no {table} {name} in the northbound database", "wait for Kube-OVN, or make it"
+            yield Problem(asked.gateway.title, f"$.spec.{path}", wrong, advice)
 
 
 def _guarded(asked: Demand, seen: Northbound) -> frozenset[int]:

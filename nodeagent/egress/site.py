@@ -18,19 +18,26 @@ Object = Mapping[str, Any]
 _ROUTER: Final = "ovn.kubernetes.io/logical_router"
 _ALLOCATED: Final = "ovn.kubernetes.io/allocated"
 _PORT: Final = "ovn.kubernetes.io/port_name"
+CHASSIS: Final = "ovn.kubernetes.io/chassis"
 GATEWAY: Final = "nodeagent.io/egress-gateway"  # on an IP object: the gateway, as namespace/name, that it is for
 _OVER: Final = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True)
 class Vpc:
-    """A router; `bfd_ips` is empty where it has no BFD port."""
+    """A router; `bfd_ips` is empty where it has no BFD port.
+
+    `bfd_made` says that somebody has made that port, as the status tells; `bfd_nodes` is the label selector of the
+    nodes that may speak BFD there, None where nobody has said.
+    """
 
     name: str
     router: str
     default_subnet: str = ""
     bfd_port: str = ""
     bfd_ips: tuple[str, ...] = ()
+    bfd_made: bool = False
+    bfd_nodes: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, document: Object) -> Vpc:
@@ -43,6 +50,8 @@ class Vpc:
             default_subnet=status.get("defaultLogicalSwitch") or spec.get("defaultSubnet") or "",
             bfd_port=(port.get("name") or f"bfd@{name}") if ip else "",
             bfd_ips=_parts(ip),
+            bfd_made=bool(port.get("name")),
+            bfd_nodes=wanted.get("nodeSelector"),
         )
 
 
@@ -111,8 +120,8 @@ class Pod:
 class Node:
     """A node that a gateway may be placed on; `group` is the port group of the pods that it runs.
 
-    `drain` is a word where its gateways shall take no new traffic. `sessions` has the state of its own end of
-    each BFD session, by the gateway's address inside.
+    `chassis` is its name in OVN, as Kube-OVN notes it. `drain` is a word where its gateways shall take no new traffic.
+    `sessions` has the state of its own end of each BFD session, by the gateway's address inside.
     """
 
     name: str
@@ -120,6 +129,7 @@ class Node:
     taints: tuple[Mapping[str, Any], ...] = ()
     ready: bool = True
     group: str = ""
+    chassis: str = ""
     drain: str = ""
     sessions: Mapping[str, str] = field(default_factory=dict)
 
@@ -134,6 +144,7 @@ class Node:
             taints=tuple(spec.get("taints") or ()),
             ready=conditions.get("Ready") == "True",
             group=said.get(_PORT, "").replace("-", "."),
+            chassis=said.get(CHASSIS, ""),
             drain=said.get(EGRESS_DRAIN, ""),
             sessions=_sessions(said.get(EGRESS_SESSIONS, "")),
         )

@@ -19,13 +19,20 @@ PORT: Final = "Logical_Switch_Port"
 ROUTER: Final = "Logical_Router"
 SWITCH: Final = "Logical_Switch"
 ROUTER_PORT: Final = "Logical_Router_Port"
+HA_GROUP: Final = "HA_Chassis_Group"
+HA_CHASSIS: Final = "HA_Chassis"
 
 OWNER: Final = "vpc-egress-gateway"  # keys of external_ids, as Kube-OVN has them
 VENDOR: Final = "vendor"
 FAMILY: Final = "af"
+VPC: Final = "nodeagent-vpc"  # and of our own, on what serves all gateways of a Vpc
 
-HOLDS: Final[Mapping[str, str]] = {ROUTER: "policies", SWITCH: "ports"}  # the column in which a row has others
-HELD: Final[Mapping[str, str]] = {POLICY: ROUTER, PORT: SWITCH}  # the table of those that have such a row
+HELD: Final[Mapping[str, tuple[str, str]]] = {  # the table of those that have such a row, and the column
+    POLICY: (ROUTER, "policies"),
+    ROUTER_PORT: (ROUTER, "ports"),
+    PORT: (SWITCH, "ports"),
+}
+_HOLDERS: Final = frozenset(table for table, _ in HELD.values())
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,8 @@ class Row:
 
     @property
     def owner(self) -> str:
-        """The gateway, as namespace/name, that it says it belongs to; "" for any other row."""
-        return self.said(OWNER)
+        """The gateway, as namespace/name, or the Vpc that it says it belongs to; "" for any other row."""
+        return self.said(OWNER) or self.said(VPC)
 
     def said(self, key: str) -> str:
         """A value of its external_ids; "" where there is none."""
@@ -58,7 +65,7 @@ def endpoints(session: Mapping[str, Any]) -> str:
 
 
 class Northbound:
-    """The rows that are held, by table, by name and by the gateway that they belong to."""
+    """The rows that are held, by table, by name and by the gateway or Vpc that they belong to."""
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         self._rows: dict[str, dict[str, Row]] = {}
@@ -76,7 +83,7 @@ class Northbound:
             self._named[row.table, row.name] = row
         if row.owner:
             self._owned.setdefault(row.owner, {})[row.uuid] = row
-        if row.table in HOLDS:
+        if row.table in _HOLDERS:
             more = _held(row) - (_held(before) if before else frozenset())
             self._holders |= dict.fromkeys(more, (row.table, row.uuid))
 
@@ -89,7 +96,7 @@ class Northbound:
             del self._named[table, row.name]
         if row.owner:
             self._disown(row)
-        if table in HOLDS:
+        if table in _HOLDERS:
             self._release(_held(row) - (_held(successor) if successor else frozenset()), (table, uuid))
         return row
 
@@ -116,21 +123,21 @@ class Northbound:
         return self._named.get((table, name))
 
     def owned(self, owner: str) -> tuple[Row, ...]:
-        """The rows that say they belong to this gateway, sorted."""
+        """The rows that say they belong to this gateway or Vpc, sorted."""
         rows = self._owned.get(owner, {}).values()
         return tuple(sorted(rows, key=lambda row: (row.table, row.name, row.uuid)))
 
     def owners(self) -> frozenset[str]:
-        """The gateways that any row says it belongs to."""
+        """The gateways and Vpcs that any row says it belongs to."""
         return frozenset(self._owned)
 
     def holder_of(self, uuid: str) -> Row | None:
-        """The router that has the policy with this UUID, or the switch that has the port."""
+        """The router that has the policy or port with this UUID, or the switch that has the port."""
         holder = self._holders.get(uuid)
         return self.row(*holder) if holder else None
 
 
 def _held(row: Row) -> frozenset[str]:
     """UUIDs of the rows that a router or a switch has; where they are not followed, none."""
-    found: frozenset[str] = row.columns.get(HOLDS[row.table], frozenset())
-    return found
+    columns = (column for table, column in HELD.values() if table == row.table)
+    return frozenset(uuid for column in columns for uuid in row.columns.get(column, ()))

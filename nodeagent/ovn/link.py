@@ -22,7 +22,7 @@ from ovs.db import idl
 
 from nodeagent.changes.ovn import Delete, Edit, Insert, Transaction, Update, titled
 from nodeagent.errors import Broken, Transient
-from nodeagent.observed.northbound import HOLDS, Northbound, Row
+from nodeagent.observed.northbound import HELD, Northbound, Row
 from nodeagent.ovn import parser
 from nodeagent.ovn.rows import check, references, row, written
 from nodeagent.ovn.schema import REFERENCES, helper
@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 _PAUSE: Final = 0.5  # seconds between two attempts to get the schema, at first
 _LONGEST_PAUSE: Final = 15.0
 _PROBE: Final = 5000  # milliseconds between two questions whether the server is there
+_GROUP: Final = "ha_chassis_group"
 _TURN: Final = 1000  # milliseconds that a wait may take, so that `close` is heard
 
 
@@ -264,15 +265,18 @@ def _make(edit: Edit, change: idl.Transaction, replica: _Replica, made: dict[str
             fresh = made[edit.label] = change.insert(replica.tables[edit.table])
             _set(fresh, edit.columns, replica.tables[edit.table], made)
             if edit.holder:
-                _there(replica, edit.holder).addvalue(HOLDS[edit.holder.table], fresh.uuid)
+                _there(replica, edit.holder).addvalue(HELD[edit.table][1], fresh.uuid)
         case Update():
             standing = _there(replica, edit.row, tuple(edit.columns))
             _set(standing, edit.columns, replica.tables[edit.row.table], made)
         case Delete():
             standing = _there(replica, edit.row, ("external_ids",))
             if edit.holder:
-                _there(replica, edit.holder).delvalue(HOLDS[edit.holder.table], standing.uuid)
-            standing.delete()
+                _there(replica, edit.holder).delvalue(HELD[edit.row.table][1], standing.uuid)
+            if edit.row.columns.get(_GROUP):  # the server counts the references of what it is about to take away
+                setattr(standing, _GROUP, [])
+            else:
+                standing.delete()
 
 
 def _set(target: idl.Row, columns: Any, table: Any, made: dict[str, idl.Row]) -> None:

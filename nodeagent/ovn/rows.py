@@ -47,8 +47,9 @@ def written(value: Any, made: Mapping[str, idl.Row]) -> Any:
 
 
 def references(value: Any, made: Mapping[str, idl.Row]) -> list[Any]:
-    """A set of references as the library takes it."""
-    return [uuid.UUID(each) if isinstance(each, str) else made[each.label] for each in value]
+    """A reference or a set of them, as the library takes it."""
+    every = value if isinstance(value, frozenset) else (value,)
+    return [uuid.UUID(each) if isinstance(each, str) else made[each.label] for each in every]
 
 
 def check(column: Any, given: Any) -> None:

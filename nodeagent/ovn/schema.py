@@ -17,18 +17,18 @@ FOLLOWED: Final[Mapping[str, tuple[str, ...]]] = {
     "Address_Set": ("name", "addresses", "external_ids"),
     "BFD": ("logical_port", "dst_ip", "min_tx", "min_rx", "detect_mult", "status", "external_ids"),
     "Port_Group": ("name", "ports", "external_ids"),
-    "Logical_Router": ("name", "policies"),
+    "Logical_Router": ("name", "policies", "ports"),
     "Logical_Router_Policy": ("priority", "match", "action", "nexthops", "bfd_sessions", "external_ids"),
-    "Logical_Router_Port": ("name", "networks", "ha_chassis_group", "options"),
+    "Logical_Router_Port": ("name", "mac", "networks", "ha_chassis_group", "options", "external_ids"),
     "Logical_Switch_Port": ("name",),
-    "HA_Chassis_Group": ("name", "ha_chassis"),
-    "HA_Chassis": ("chassis_name", "priority"),
+    "HA_Chassis_Group": ("name", "ha_chassis", "external_ids"),
+    "HA_Chassis": ("chassis_name", "priority", "external_ids"),
 }
 _PORTS: Final[Mapping[str, tuple[str, ...]]] = {
     "Logical_Switch": ("name", "ports"),
     "Logical_Switch_Port": ("name", "addresses", "external_ids"),
 }
-REFERENCES: Final = frozenset({"ports", "bfd_sessions"})
+REFERENCES: Final = frozenset({"ports", "bfd_sessions", "ha_chassis", "ha_chassis_group"})
 
 
 def helper(remotes: str, deadline: float, *, ports: bool = False) -> idl.SchemaHelper:

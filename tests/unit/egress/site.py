@@ -9,7 +9,7 @@ from nodeagent.changes.ovn import Delete, Insert, New, Transaction, Update
 from nodeagent.egress.demand import Demand, demand, reported
 from nodeagent.egress.gateway import Gateway, gateway
 from nodeagent.egress.site import Node, Pod, Site, Subnet, Vpc
-from nodeagent.observed.northbound import HOLDS, POLICY, PORT, ROUTER, ROUTER_PORT, SWITCH, Northbound, Row
+from nodeagent.observed.northbound import HELD, POLICY, PORT, ROUTER, ROUTER_PORT, SWITCH, Northbound, Row
 
 _UUIDS = count(1)
 
@@ -107,7 +107,8 @@ def asked(**spec: Any) -> Demand:
 
 def empty() -> Northbound:
     """The router, and the ports of pods."""
-    routers = [Row(ROUTER, name, {"name": name, "policies": frozenset()}) for name in ("vpc1", "vpc2")]
+    holding = {"policies": frozenset[str](), "ports": frozenset[str]()}
+    routers = [Row(ROUTER, name, {"name": name, **holding}) for name in ("vpc1", "vpc2")]
     switches = [Row(SWITCH, name, {"name": name, "ports": frozenset()}) for name in ("inside", "pods")]
     bfd = Row(ROUTER_PORT, "bfd port", {"name": "bfd@vpc1"})
     ports = [Row(PORT, f"port {name}", {"name": name}) for name in ("x1.red", "x1.blue", "y1.red")]
@@ -123,26 +124,29 @@ def carried_out(transaction: Transaction, seen: Northbound) -> Northbound:
                 labels[label] = uuid = f"uuid-{next(_UUIDS)}"
                 seen.put(Row(table, uuid, _settled(columns, labels)))
                 if holder:
-                    _hold(seen, holder, frozenset({uuid}), frozenset())
+                    _hold(seen, holder, HELD[table][1], frozenset({uuid}), frozenset())
             case Update(row, columns):
                 now = seen.row(row.table, row.uuid) or row
                 seen.put(Row(row.table, row.uuid, {**now.columns, **_settled(columns, labels)}))
             case Delete(row, holder):
                 seen.drop(row.table, row.uuid)
                 if holder:
-                    _hold(seen, holder, frozenset(), frozenset({row.uuid}))
+                    _hold(seen, holder, HELD[row.table][1], frozenset(), frozenset({row.uuid}))
     return seen
 
 
 def _settled(columns: Any, labels: dict[str, str]) -> dict[str, Any]:
-    if "bfd_sessions" not in columns:
-        return dict(columns)
-    sessions = frozenset(labels[each.label] if isinstance(each, New) else each for each in columns["bfd_sessions"])
-    return {**columns, "bfd_sessions": sessions}
+    return {name: _referring(value, labels) for name, value in columns.items()}
 
 
-def _hold(seen: Northbound, holder: Row, more: frozenset[str], less: frozenset[str]) -> None:
-    row, column = seen.row(holder.table, holder.uuid), HOLDS[holder.table]
+def _referring(value: Any, labels: dict[str, str]) -> Any:
+    if isinstance(value, frozenset):
+        return frozenset(_referring(each, labels) for each in value)
+    return labels[value.label] if isinstance(value, New) else value
+
+
+def _hold(seen: Northbound, holder: Row, column: str, more: frozenset[str], less: frozenset[str]) -> None:
+    row = seen.row(holder.table, holder.uuid)
     assert row is not None
     seen.put(Row(row.table, row.uuid, {**row.columns, column: (row.columns[column] | more) - less}))
 
