@@ -1,7 +1,7 @@
 """Egress gateways as a job of the daemon: those whose parts lie in a directory of this node, or are assigned to it.
 
-Three loops, so that none waits for another: one builds gateways, one keeps their speakers of BFD, one asks for their
-routers outside.
+Loops of their own, so that none waits for another: one builds gateways, one keeps their speakers of BFD, one asks for
+their routers outside, one looks whether they forward what comes.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from nodeagent.egress.node.handover import Road
 from nodeagent.egress.node.keeper import NAME, DataPlane, Keeper, Parts, lacking
 from nodeagent.egress.node.part import PREFIX, GatewayPart, Leg
 from nodeagent.egress.node.partfile import part_of
+from nodeagent.egress.node.passage import Passage
 from nodeagent.egress.node.series import COLUMNS, series
-from nodeagent.egress.node.speech import Speaking, Speech
+from nodeagent.egress.node.speech import LOUD, Quiet, Speaking, Speech
 from nodeagent.egress.node.upstream import Upstream
 from nodeagent.engine.controller import Controller
 from nodeagent.engine.report import Report, State
 from nodeagent.errors import Problem, Rejected
 from nodeagent.host import arp, namespaces, neighbours, silence
 from nodeagent.host.drainfile import WORK, DrainFiles
-from nodeagent.host.gatewaycounters import counters
+from nodeagent.host.gatewaycounters import counters, passing
 from nodeagent.host.speakers import Speakers
 from nodeagent.observed import nodes
 from nodeagent.observed.kernel import Port
@@ -104,12 +105,16 @@ class _Job:
         )
         upstream = Upstream(lambda: self._keeper.found.parts, _answers, self._wake, _LOOK)
         self._upstream = upstream if settings.gateways.upstream else None
-        speakers = Speakers(f"{settings.run_dir}/{_SPEAKERS}")
         chance = random.Random()  # noqa: S311 - jitter, no secret
+        passage = Passage(lambda: self._keeper.found.parts, passing, self._wake, _LOOK, chance)
+        self._passage = passage if settings.gateways.passage else None
+        speakers = Speakers(f"{settings.run_dir}/{_SPEAKERS}")
         self._speaking = Speaking(self._found, speakers, silence, self._reason, self._wake, _LOOK, chance)
         turns = {NAME: self._keep, "egress-bfd": self._speaking.tick}
         if self._upstream:
             turns["egress-upstream"] = self._upstream.tick
+        if self._passage:
+            turns["egress-passage"] = self._passage.tick
         self._loops = {name: Controller(name, tick, context.watcher, chance) for name, tick in turns.items()}
         if assigned:
             assigned.heed(self._wake)
@@ -144,15 +149,19 @@ class _Job:
     def _speech(self) -> Speech:
         return self._speaking.heard
 
-    def _reason(self, part: GatewayPart) -> str | None:
+    def _reason(self, part: GatewayPart) -> Quiet | None:
         """Why a gateway is to be silent, None while nobody knows whether it is.
 
         A drain that the coordinator heeds is no reason: it takes the nexthop out.
         """
         dead = self._upstream.dead(part.namespace) if self._upstream else ""
         if dead:
-            return f"nobody answers for {dead} outside"
-        return "the node is drained" if self._assigned is None and self._files.word() else dead
+            return Quiet("UpstreamDead", f"nobody answers for {dead} outside")
+        if self._passage and (stuck := self._passage.stuck(part.namespace)):
+            return Quiet("NothingForwarded", stuck)
+        if self._assigned is None and self._files.word():
+            return Quiet("Drained", "the node is drained")
+        return None if dead is None else LOUD
 
 
 def _answers(part: GatewayPart, link: str, leg: Leg) -> bool:

@@ -1,4 +1,4 @@
-"""What goes through the network namespace of a gateway, by the kernel's own counters (proc_pid_net(5))."""
+"""What goes through the network namespace of a gateway, by the kernel's own counters (proc_pid_net(5), nft(8))."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import Final
 
-from nodeagent.host import namespaces
+from nodeagent.errors import Broken
+from nodeagent.host import masquerade, namespaces, nftables
 
 _CONNECTIONS: Final = "/proc/sys/net/netfilter/nf_conntrack_count"
 _LIMIT: Final = "/proc/sys/net/netfilter/nf_conntrack_max"
@@ -19,6 +20,23 @@ class Counters:
     forwarded: int = 0
     connections: int = 0
     most: int = 0
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Packets of one version of IP since the gateway was built: those that came from inside to go on, and that left."""
+
+    came: int
+    went: int
+
+
+def passing(namespace: str) -> dict[int, Passing]:
+    """What comes to a gateway of ours and leaves it, by version of IP; {} where it is gone or not whole."""
+    try:
+        listing = namespaces.within(namespace, lambda: nftables.run(masquerade.listed()))
+    except (OSError, Broken):
+        return {}
+    return {version: Passing(*counted) for version, counted in masquerade.counted(listing).items()}
 
 
 def counters(namespace: str) -> Counters:

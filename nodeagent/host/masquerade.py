@@ -1,4 +1,4 @@
-"""The table that gives what comes from inside the gateway's own address: as rules, and as a fact. Pure.
+"""The table that gives what comes from inside the gateway's own address, and counts it: as rules, and as a fact. Pure.
 
 Invariant: the rules of a fact are all there is in the table, so a table with anything else is not that fact.
 """
@@ -14,7 +14,15 @@ from nodeagent.observed.kernel import Nat
 FAMILY: Final = "inet"
 TABLE: Final = "nodeagent-egress"
 _MARK: Final = 0x4000  # as Kube-OVN's gateways mark what comes from inside
-_CHAINS: Final = {"mark": ("filter", "prerouting", -150), "nat": ("nat", "postrouting", 100)}
+_CHAINS: Final = {
+    "came": ("filter", "prerouting", -300),  # before connections are tracked, whose table may be full
+    "mark": ("filter", "prerouting", -150),
+    "nat": ("nat", "postrouting", 100),
+    "went": ("filter", "postrouting", 300),  # after whatever may drop a packet
+}
+_COUNTED: Final = ("came", "went")
+_PROTOCOLS: Final = {4: "ipv4", 6: "ipv6"}
+_GIVEN: Final = ("handle", "index", "packets", "bytes")  # by the kernel
 _SETS: Final = {4: ("kept4", "ipv4_addr", "ip"), 6: ("kept6", "ipv6_addr", "ip6")}
 
 Object = dict[str, Any]
@@ -44,6 +52,15 @@ def seen(namespace: str, listing: Iterable[Object], inside: str, outside: str) -
     return fact if _sorted(found) == _sorted(map(_plain, wanted)) else None
 
 
+def counted(listing: Iterable[Object]) -> dict[int, tuple[int, int]]:
+    """Packets that came from inside to go on, and that left, by version of IP."""
+    found = {each["counter"]["name"]: int(each["counter"]["packets"]) for each in listing if "counter" in each}
+    names = {version: [f"{name}{version}" for name in _COUNTED] for version in _PROTOCOLS}
+    return {
+        version: (found[came], found[went]) for version, (came, went) in names.items() if {came, went} <= found.keys()
+    }
+
+
 def _contents(fact: Nat) -> Iterator[Object]:
     for version, (name, kind, _) in _SETS.items():
         kept = sorted(each for each in map(ip_network, fact.kept) if each.version == version)
@@ -53,6 +70,9 @@ def _contents(fact: Nat) -> Iterator[Object]:
     for name, (kind, hook, priority) in _CHAINS.items():
         where = {"type": kind, "hook": hook, "prio": priority, "policy": "accept"}
         yield {"chain": {"family": FAMILY, "table": TABLE, "name": name, **where}}
+    for version in _PROTOCOLS:
+        for name in _COUNTED:
+            yield {"counter": {"family": FAMILY, "table": TABLE, "name": f"{name}{version}"}}
     for chain, expression in _rules(fact):
         yield {"rule": {"family": FAMILY, "table": TABLE, "chain": chain, "expr": expression}}
 
@@ -60,8 +80,14 @@ def _contents(fact: Nat) -> Iterator[Object]:
 def _rules(fact: Nat) -> Iterator[tuple[str, list[Object]]]:
     mark = {"meta": {"key": "mark"}}
     marked = _match("==", {"&": [mark, _MARK]}, _MARK)
-    yield "mark", [_match("==", {"meta": {"key": "iifname"}}, fact.inside), _mangle(mark)]
     leaving = _match("==", {"meta": {"key": "oifname"}}, fact.outside)
+    entering = _match("==", {"meta": {"key": "iifname"}}, fact.inside)
+    to_others = _match("==", {"fib": {"result": "type", "flags": ["daddr"]}}, "unicast")
+    for version, protocol in _PROTOCOLS.items():
+        known = _match("==", {"meta": {"key": "nfproto"}}, protocol)
+        yield "came", [entering, known, to_others, {"counter": f"came{version}"}]
+        yield "went", [leaving, known, marked, {"counter": f"went{version}"}]
+    yield "mark", [entering, _mangle(mark)]
     for name, _, protocol in _SETS.values():
         source = {"payload": {"protocol": protocol, "field": "saddr"}}
         yield "nat", [leaving, marked, _match("==", source, f"@{name}"), {"return": None}]
@@ -90,7 +116,7 @@ def _elements(found: Mapping[str, Any] | None) -> Iterator[str]:
 def _plain(item: Object) -> Object:
     """An object as it was added: without what the kernel gave it."""
     ((kind, given),) = item.items()
-    return {kind: {key: value for key, value in given.items() if key not in ("handle", "index")}}
+    return {kind: {key: value for key, value in given.items() if key not in _GIVEN}}
 
 
 def _sorted(items: Iterable[Object]) -> Sequence[str]:
@@ -98,9 +124,10 @@ def _sorted(items: Iterable[Object]) -> Sequence[str]:
 
 
 def _ordered(value: Any) -> Any:
-    """The same whatever order the keys of objects, and elements of sets, came in."""
+    """The same whatever order keys and elements came in; a single flag is a list or, to later nftables, is not."""
     if isinstance(value, dict):
-        return sorted((key, _ordered(each)) for key, each in value.items())
+        listed = {key: [each] if key == "flags" and isinstance(each, str) else each for key, each in value.items()}
+        return sorted((key, _ordered(each)) for key, each in listed.items())
     if isinstance(value, list):
         return [_ordered(each) for each in value]
     return value

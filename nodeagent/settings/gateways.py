@@ -27,6 +27,11 @@ class GatewaySettings:
         True,
         help="silence BFD of a gateway whose routers outside answer neither ARP nor ND",
     )
+    passage: bool = setting(
+        Switch(),
+        True,
+        help="silence BFD of a gateway that forwards nothing of what comes to be forwarded",
+    )
     detection: float = setting(
         Duration(0.1, 60.0),
         3.0,

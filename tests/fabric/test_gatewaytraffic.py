@@ -11,6 +11,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,8 @@ from nodeagent.changes.kernel import KernelChange, Make
 from nodeagent.egress.node.keeper import Keeper, Parts
 from nodeagent.egress.node.part import PREFIX, GatewayPart, Leg
 from nodeagent.engine.report import Report, State
-from nodeagent.host import namespaces
+from nodeagent.host import namespaces, nftables
+from nodeagent.host.gatewaycounters import passing
 from nodeagent.host.gatewaykernel import GatewayKernel
 from nodeagent.observed.kernel import Fact
 from tests.capabilities import require
@@ -161,6 +163,52 @@ def test_sources_that_are_kept_leave_with_their_own_address(site: _Site) -> None
     with _server(site.world):
         until(lambda: _is_reached(site.node), "the world is reached")
         assert _asked(site.node) == POD
+
+
+_JAM: list[dict[str, Any]] = [
+    {"add": {"table": {"family": "inet", "name": "jam"}}},
+    {
+        "add": {
+            "chain": {
+                "family": "inet",
+                "table": "jam",
+                "name": "forward",
+                "type": "filter",
+                "hook": "forward",
+                "prio": 0,
+                "policy": "drop",
+            }
+        }
+    },
+]
+
+
+def _sent(site: _Site, datagrams: int) -> tuple[int, int]:
+    """How many packets came to be forwarded and were, while the pod sent some to the world and some to the gateway."""
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as pod:
+            pod.bind((POD, 0))
+            for _ in range(datagrams):
+                pod.sendto(b"x", (WORLD, _PORT))
+                pod.sendto(b"x", (INSIDE, _PORT))
+
+    before = inside(site.node, lambda: passing(site.part.namespace)[4])
+    inside(site.node, send)
+    after = inside(site.node, lambda: passing(site.part.namespace)[4])
+    return after.came - before.came, after.went - before.went
+
+
+def test_counters_tell_what_comes_from_what_goes_on(site: _Site) -> None:
+    site.keep(site.part)
+    site.wire()
+    with _server(site.world):
+        until(lambda: _is_reached(site.node), "the world is reached")
+    came, went = _sent(site, 100)
+    assert came == went == 100
+    inside(site.node, lambda: namespaces.within(site.part.namespace, lambda: nftables.run(_JAM)))
+    came, went = _sent(site, 100)
+    assert (came, went) == (100, 0)
 
 
 def test_a_gateway_that_went_with_its_node_is_built_again(site: _Site) -> None:

@@ -75,6 +75,7 @@ class Gateways:
             self._fault(_BIRD_KILLED, "its sessions come up again, and no probe is lost", self._kill_speaker),
             self._fault(_HANDED_OVER, "its sessions go down and come up again, and no probe is lost", self._hand_over),
             self._fault("the world outside is cut off", "its traffic moves, and comes back", self._cut_off),
+            self._fault("a rule drops what is forwarded", "its traffic moves, and comes back", self._jam),
             self._fault("the kernel's state is damaged", "it is put right", self._damage),
             self._fault("rows are damaged, and the database goes away", "they are put right", self._disturb),
         )
@@ -131,6 +132,15 @@ class Gateways:
         node.router.mend()
         self.counts["cut off"] += 1
 
+    def _jam(self, chance: random.Random) -> None:
+        node, part = self._one(chance)
+        self._nft(node, part, "add")
+        self._wait(lambda: self._said(node.name).get("cause") == "NothingForwarded", "the node has missed it")
+        self._wait(lambda: self._fabric.up() == self._sessions // 2, "routers have missed the node")
+        assert len(self._carrying()) == 1, "traffic leaves by a gateway that forwards nothing"
+        self._nft(node, part, "delete")
+        self.counts["jams"] += 1
+
     def _damage(self, chance: random.Random) -> None:
         node, part = self._one(chance)
         node.router.run("ip", "netns", "exec", part.namespace, *chance.choice(_HARMS))
@@ -173,8 +183,7 @@ class Gateways:
         self._agents[name] = running.enter_context(daemon(node.router, *settings)), running
         namespace = self._fabric.parts[name].namespace
         self._wait(lambda: self._said(name).get("cause") == "GatewaysInPlace", f"{name} has its gateway")
-        python = ("env", f"PYTHONPATH={CHECKOUT}", sys.executable, "-c", _OFFLOAD)
-        node.router.run("ip", "netns", "exec", namespace, *python)
+        self._python(node, namespace, _OFFLOAD)
 
     def _one(self, chance: random.Random) -> tuple[Chassis, GatewayPart]:
         name = chance.choice(sorted(self._nodes))
@@ -187,6 +196,18 @@ class Gateways:
             return {}
         found: Mapping[str, object] = document["jobs"].get("egress", {})
         return found
+
+    def _nft(self, node: Chassis, part: GatewayPart, word: str) -> None:
+        """Add or delete a chain that drops whatever is forwarded."""
+        table = {"family": "inet", "table": "jam", "name": "jam"}
+        hook = {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"}
+        chain = [{"add": {"chain": {**table, **hook}}}] if word == "add" else []
+        commands = json.dumps([{word: {"table": {"family": "inet", "name": "jam"}}}, *chain])
+        self._python(node, part.namespace, f"from nodeagent.host import nftables; nftables.run({commands})")
+
+    def _python(self, node: Chassis, namespace: str, text: str) -> None:
+        command = ("env", f"PYTHONPATH={CHECKOUT}", sys.executable, "-c", text)
+        node.router.run("ip", "netns", "exec", namespace, *command)
 
     def _lacks_nothing(self, node: Chassis) -> bool:
         arguments = ("node", "--gateways-parts", _PARTS, "--gateways-switch", node.remote)

@@ -115,7 +115,7 @@ def _report(found: Parts, problems: Sequence[str], speech: Speech, drain: str) -
         "gateways": gateways,
         "problems": [*problems, *speech.problems],
         "sessions": dict(speech.states),
-        "silent": dict(speech.silent),
+        "silent": {owner: quiet.why for owner, quiet in speech.silent.items()},
         "drain": drain,
     }
     down = [f"{address} is {state}" for address, state in sorted(speech.states.items()) if state != UP]
@@ -129,7 +129,8 @@ def _report(found: Parts, problems: Sequence[str], speech: Speech, drain: str) -
     if detail["problems"]:
         return told("GatewayNotInPlace", detail["problems"])
     if speech.silent and not drain:
-        return told("UpstreamDead", [f"gateway {owner}: {why}" for owner, why in sorted(speech.silent.items())])
+        cause = max(quiet.cause for quiet in speech.silent.values())  # one word; the reason has all of them
+        return told(cause, [f"gateway {owner}: {quiet.why}" for owner, quiet in sorted(speech.silent.items())])
     if down and not drain:
         return told("SessionDown", [f"the BFD session of {each}" for each in down])
     rest = f"{len(gateways)} gateways are in place" if gateways else "this node carries no gateway"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from nodeagent.egress.findings import UP
 from nodeagent.egress.node import bird
@@ -21,7 +21,19 @@ from nodeagent.engine.controller import Backoff
 from nodeagent.errors import NodeAgentError
 
 _AGAIN: Final = Backoff(1.0, 60.0)
-_AS_BEFORE: Final = "it was silent when the agent started, and its routers outside are not known yet"
+
+
+class Quiet(NamedTuple):
+    """Why a gateway is to be silent: a cause in one word, and in words for people."""
+
+    cause: str
+    why: str
+
+
+LOUD: Final = Quiet("", "")  # it is not to be
+_AS_BEFORE: Final = Quiet(
+    "UpstreamDead", "it was silent when the agent started, and its routers outside are not known yet"
+)
 
 
 class Speakers(Protocol):
@@ -52,7 +64,7 @@ class Speech:
 
     sessions: Mapping[str, tuple[bird.Session, ...]] = field(default_factory=dict)
     states: Mapping[str, str] = field(default_factory=dict)
-    silent: Mapping[str, str] = field(default_factory=dict)
+    silent: Mapping[str, Quiet] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
 
@@ -70,14 +82,14 @@ class _Trouble:
 class Speaking:
     """The loop that keeps the speakers of `parts`.
 
-    `reason` says why a gateway is to be silent, "" where it is not, None where it is to stay as it is; `changed` is
+    `reason` says why a gateway is to be silent, LOUD where it is not, None where it is to stay as it is; `changed` is
     called when what is heard has changed.
     """
 
     parts: Callable[[], tuple[Iterable[GatewayPart], bool]]
     speakers: Speakers
     hush: Hush
-    reason: Callable[[GatewayPart], str | None]
+    reason: Callable[[GatewayPart], Quiet | None]
     changed: Callable[[], None]
     interval: float
     chance: random.Random
@@ -114,7 +126,7 @@ class Speaking:
             self._troubles[namespace] = trouble
             yield trouble.told
 
-    def _silent(self, parts: Iterable[GatewayPart], problems: list[str]) -> dict[str, str]:
+    def _silent(self, parts: Iterable[GatewayPart], problems: list[str]) -> dict[str, Quiet]:
         """The gateways that are silent, with the reason, once they are as they shall be."""
         found = {}
         for part in parts:
@@ -122,18 +134,18 @@ class Speaking:
                 found[part.owner] = self._silence(part)
             except (NodeAgentError, OSError) as error:
                 problems.append(f"gateway {part.owner}: {error}")
-        return {owner: why for owner, why in found.items() if why}
+        return {owner: quiet for owner, quiet in found.items() if quiet.why}
 
-    def _silence(self, part: GatewayPart) -> str:
+    def _silence(self, part: GatewayPart) -> Quiet:
         """Have it silent or not; why it is silent."""
-        why, silent = self.reason(part), self.hush.silenced(part.namespace)
-        if why is None:
-            return _AS_BEFORE if silent else ""
-        if bool(why) != silent:
-            (self.hush.silence if why else self.hush.unsilence)(part.namespace)
-        return why
+        quiet, silent = self.reason(part), self.hush.silenced(part.namespace)
+        if quiet is None:
+            return _AS_BEFORE if silent else LOUD
+        if bool(quiet.why) != silent:
+            (self.hush.silence if quiet.why else self.hush.unsilence)(part.namespace)
+        return quiet
 
-    def _listen(self, parts: Iterable[GatewayPart], silent: Mapping[str, str], problems: list[str]) -> Speech:
+    def _listen(self, parts: Iterable[GatewayPart], silent: Mapping[str, Quiet], problems: list[str]) -> Speech:
         sessions: dict[str, tuple[bird.Session, ...]] = {}
         states: dict[str, str] = {}
         for part in parts:
@@ -156,7 +168,7 @@ def _states(part: GatewayPart, sessions: Iterable[bird.Session]) -> dict[str, st
     return found
 
 
-def _kept(heard: Speech) -> tuple[Mapping[str, str], Mapping[str, str]]:
+def _kept(heard: Speech) -> tuple[Mapping[str, str], Mapping[str, Quiet]]:
     return heard.states, heard.silent
 
 

@@ -17,14 +17,15 @@ from nodeagent.egress.node.bird import Session
 from nodeagent.egress.node.handover import GatewayHandover
 from nodeagent.egress.node.keeper import Keeper, Parts
 from nodeagent.egress.node.part import GatewayPart, Leg
+from nodeagent.egress.node.passage import Passage
 from nodeagent.egress.node.roads import Both, Router, Silence, Withdrawn, Word
 from nodeagent.egress.node.series import COLUMNS, series
-from nodeagent.egress.node.speech import Speaking, Speech
+from nodeagent.egress.node.speech import LOUD, Quiet, Speaking, Speech
 from nodeagent.egress.node.upstream import Upstream
 from nodeagent.engine.report import Report, State
 from nodeagent.errors import Broken, Transient
 from nodeagent.host.drainfile import COMMAND, WORK, DrainFiles
-from nodeagent.host.gatewaycounters import Counters
+from nodeagent.host.gatewaycounters import Counters, Passing
 from nodeagent.observed.nodes import DRAIN, EGRESS_DRAIN, EGRESS_SESSIONS, FORCE
 from nodeagent.settings import Settings
 from tests.unit.egress.parts import part
@@ -82,7 +83,7 @@ class Node:
 
     def __init__(self, *parts: GatewayPart) -> None:
         self.parts, self.complete, self.changes, self.now = parts, True, 0, 0.0
-        self.reason: str | None = ""
+        self.reason: Quiet | None = LOUD
         self.mouth = Mouth()
         self.speaking = Speaking(
             lambda: (self.parts, self.complete),
@@ -174,19 +175,19 @@ def test_silence_stays_as_it_is_while_nobody_knows_of_a_reason() -> None:
     assert node.heard().silent == {}
     assert node.mouth.silent == set()
     node.mouth.silence(GATEWAY.namespace)
-    assert "not known yet" in node.heard().silent["default/gw"]
+    assert "not known yet" in node.heard().silent["default/gw"].why
     assert node.mouth.silent == {GATEWAY.namespace}
-    node.reason = ""
+    node.reason = LOUD
     assert node.heard().silent == {}
     assert node.mouth.silent == set()
 
 
 def test_a_gateway_is_silent_for_as_long_as_there_is_a_reason() -> None:
     node = Node(GATEWAY)
-    node.reason = "the node is drained"
-    assert node.heard().silent == {"default/gw": "the node is drained"}
+    node.reason = Quiet("Drained", "the node is drained")
+    assert node.heard().silent == {"default/gw": node.reason}
     assert node.mouth.silent == {GATEWAY.namespace}
-    node.reason = ""
+    node.reason = LOUD
     assert node.heard().silent == {}
     assert node.mouth.silent == set()
 
@@ -231,6 +232,86 @@ def _of_ipv4() -> GatewayPart:
     return part(inside=GATEWAY.inside[:1], outside=GATEWAY.outside[:1], peers=frozenset({"10.20.0.1"}))
 
 
+# -- what comes and does not go on ------------------------------------------------------------------------------------
+
+
+class Flow:
+    """Counters of one gateway, of IPv4, looked at once a second."""
+
+    def __init__(self) -> None:
+        self.now, self.came, self.went, self.changes = 1000.0, 50, 40, 0
+        self.passage = Passage(lambda: [GATEWAY], self._count, self._changed, 1.0, random.Random(1), lambda: self.now)
+        self.look(0, 0)
+
+    def _count(self, _namespace: str) -> dict[int, Passing]:
+        return {4: Passing(self.came, self.went)}
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def look(self, came: int, went: int, times: int = 1) -> str:
+        for _ in range(times):
+            self.now, self.came, self.went = self.now + 1.0, self.came + came, self.went + went
+            self.passage.tick()
+        return self.passage.stuck(GATEWAY.namespace)
+
+    def held(self) -> float:
+        """How long it stays stuck with nothing coming, in seconds."""
+        began = self.now
+        while self.look(0, 0):
+            assert self.now - began < 1000
+        return self.now - began
+
+
+def test_a_gateway_that_forwards_nothing_of_what_comes_is_stuck_after_three_looks() -> None:
+    flow = Flow()
+    assert flow.look(100, 0, times=2) == ""
+    assert flow.look(100, 0) == "none of 300 packets of IPv4 that came was forwarded"
+    assert flow.changes == 1
+
+
+@pytest.mark.parametrize(("came", "went"), [(0, 0), (9, 0), (100, 100), (100, 1), (0, 5)])
+def test_one_that_forwards_anything_or_to_which_nothing_comes_is_not(came: int, went: int) -> None:
+    flow = Flow()
+    assert flow.look(came, went, times=10) == ""
+    assert flow.changes == 0
+
+
+def test_a_look_between_at_which_something_goes_on_starts_the_count_again() -> None:
+    flow = Flow()
+    flow.look(100, 0, times=2)
+    flow.look(100, 3)
+    assert flow.look(100, 0, times=2) == ""
+
+
+def test_counters_that_begin_anew_with_their_namespace_are_no_loss() -> None:
+    flow = Flow()
+    flow.look(1000, 1000)
+    flow.came = flow.went = 0
+    assert flow.look(0, 0, times=5) == ""
+
+
+def test_one_that_forwards_again_is_well_after_three_looks() -> None:
+    flow = Flow()
+    flow.look(100, 0, times=3)
+    assert flow.look(10, 10, times=2) != ""
+    assert flow.look(10, 10) == ""
+
+
+def test_one_whose_traffic_is_gone_is_tried_again_ever_later_while_it_fails() -> None:
+    flow = Flow()
+    waits = []
+    for _ in range(30):
+        flow.look(100, 0, times=3)
+        waits.append(flow.held())
+    assert waits[0] <= 11.0
+    assert max(waits) <= 601.0
+    assert max(waits[-10:]) > 60.0
+    flow.look(100, 100, times=61)
+    flow.look(100, 0, times=3)
+    assert flow.held() <= 11.0
+
+
 # -- what the job says ------------------------------------------------------------------------------------------------
 
 
@@ -261,7 +342,8 @@ def _report(speech: Speech, drain: str = "") -> Report:
         (Speech(states={"10.20.0.11": "up"}), "", State.DONE, "GatewaysInPlace"),
         (Speech(states={"10.20.0.11": "down"}), "", State.DEGRADED, "SessionDown"),
         (Speech(states={"10.20.0.11": "down"}), "drain", State.DONE, "GatewaysDrained"),
-        (Speech(silent={"default/gw": "nobody answers"}), "", State.DEGRADED, "UpstreamDead"),
+        (Speech(silent={"default/gw": Quiet("UpstreamDead", "nobody answers")}), "", State.DEGRADED, "UpstreamDead"),
+        (Speech(silent={"default/gw": Quiet("NothingForwarded", "300")}), "", State.DEGRADED, "NothingForwarded"),
         (Speech(problems=("bird is not there",)), "", State.DEGRADED, "GatewayNotInPlace"),
     ],
 )
