@@ -24,7 +24,7 @@ from nodeagent.changes.ovn import Delete, Edit, Insert, Transaction, Update, tit
 from nodeagent.errors import Broken, Transient
 from nodeagent.observed.northbound import HELD, Northbound, Row
 from nodeagent.ovn import parser
-from nodeagent.ovn.rows import check, references, row, written
+from nodeagent.ovn.rows import datum, references, row, written
 from nodeagent.ovn.schema import REFERENCES, helper
 
 _log = logging.getLogger(__name__)
@@ -263,12 +263,12 @@ def _make(edit: Edit, change: idl.Transaction, replica: _Replica, made: dict[str
     match edit:
         case Insert():
             fresh = made[edit.label] = change.insert(replica.tables[edit.table])
-            _set(fresh, edit.columns, replica.tables[edit.table], made)
+            _set(change, fresh, edit.columns, made)
             if edit.holder:
                 _there(replica, edit.holder).addvalue(HELD[edit.table][1], fresh.uuid)
         case Update():
             standing = _there(replica, edit.row, tuple(edit.columns))
-            _set(standing, edit.columns, replica.tables[edit.row.table], made)
+            _set(change, standing, edit.columns, made)
         case Delete():
             standing = _there(replica, edit.row, ("external_ids",))
             if edit.holder:
@@ -279,11 +279,11 @@ def _make(edit: Edit, change: idl.Transaction, replica: _Replica, made: dict[str
                 standing.delete()
 
 
-def _set(target: idl.Row, columns: Any, table: Any, made: dict[str, idl.Row]) -> None:
+def _set(change: idl.Transaction, target: idl.Row, columns: Any, made: dict[str, idl.Row]) -> None:
+    known = target._table.columns  # noqa: SLF001 - the row has no public name for it
     for name, value in columns.items():
         given = references(value, made) if name in REFERENCES else written(value, made)
-        check(table.columns[name], given)
-        setattr(target, name, given)
+        change._write(target, known[name], datum(known[name], given))  # noqa: SLF001 - else all is converted twice
 
 
 def _there(replica: _Replica, seen: Row, columns: Sequence[str] = ()) -> idl.Row:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import ovs.json
 
-_STRUCTURE: Final = re.compile(r'[{}\[\]"]')
-_END: Final = re.compile(r'[\\"]')
+_TOKEN: Final = re.compile(r'[{\[]|[}\]]|"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)  # a string may be cut off
+_REST: Final = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 
 
 class Parser:
@@ -27,11 +27,41 @@ class Parser:
 
     def feed(self, text: str) -> int:
         """Take what belongs to this message; how many characters that was."""
-        position = 0
-        while position < len(text) and not self._done:
-            position = self._skip_string(text, position) if self._quoted else self._advance(text, position)
-        self._parts.append(text[:position])
-        return position
+        end = self._end(text)
+        self._parts.append(text[:end])
+        return end
+
+    def _end(self, text: str) -> int:
+        """Behind the bracket that closes the message, or behind all of it."""
+        depth = self._depth
+        for found in _TOKEN.finditer(text, self._continued(text)):
+            mark = found[0]
+            if mark in "{[":
+                depth += 1
+            elif mark in "}]":
+                depth -= 1
+                if depth == 0:
+                    self._done = True
+                    return found.end()
+            elif found.end() == len(text):
+                self._cut(mark[1:])
+        self._depth = depth
+        return len(text)
+
+    def _continued(self, text: str) -> int:
+        """Behind the rest of a string that an earlier part began."""
+        if not (self._quoted and text):
+            return 0
+        found = _REST.match(text, int(self._escaped))
+        assert found is not None  # noqa: S101 - it matches anything
+        self._cut(found[0])
+        return found.end()
+
+    def _cut(self, rest: str) -> None:
+        """Whether a string goes on behind the end of this part, of which `rest` is what follows its first mark."""
+        unescaped = rest.replace("\\\\", "")
+        self._quoted = not unescaped.endswith('"') or unescaped.endswith('\\"')
+        self._escaped = self._quoted and unescaped.endswith("\\")
 
     def is_done(self) -> bool:
         return self._done
@@ -42,33 +72,6 @@ class Parser:
             return json.loads("".join(self._parts))
         except ValueError as error:
             return str(error)
-
-    def _advance(self, text: str, position: int) -> int:
-        """To behind the next bracket or quotation mark outside strings."""
-        found = _STRUCTURE.search(text, position)
-        if found is None:
-            return len(text)
-        mark = found[0]
-        if mark == '"':
-            self._quoted = True
-        else:
-            self._depth += 1 if mark in "{[" else -1
-            self._done = self._depth == 0
-        return found.end()
-
-    def _skip_string(self, text: str, position: int) -> int:
-        """To behind the end of a string, which may lie in a later part."""
-        if self._escaped:
-            self._escaped = False
-            return position + 1
-        found = _END.search(text, position)
-        if found is None:
-            return len(text)
-        if found[0] == "\\":
-            self._escaped = True
-        else:
-            self._quoted = False
-        return found.end()
 
 
 def install() -> None:

@@ -52,9 +52,9 @@ def references(value: Any, made: Mapping[str, idl.Row]) -> list[Any]:
     return [uuid.UUID(each) if isinstance(each, str) else made[each.label] for each in every]
 
 
-def check(column: Any, given: Any) -> None:
-    """Raises Broken if `column` cannot hold it: the library would write nothing, and only log that."""
+def datum(column: Any, given: Any) -> Any:
+    """What is written into a column. Raises Broken if it cannot hold that: the library would only log so."""
     try:
-        data.Datum.from_python(column.type, given, lambda each: getattr(each, "uuid", each))
+        return data.Datum.from_python(column.type, given, lambda each: getattr(each, "uuid", each))
     except (error.Error, TypeError) as found:
         raise Broken(f"column {column.name} of the northbound database does not take {given!r}: {found}") from None
