@@ -10,23 +10,15 @@ import sys
 import time
 
 from tests.fabric.network import until
-from tests.fabric.ovnfabric import OUTSIDE, OUTSIDE6, fabric
-from tests.unit.egress.site import ours
+from tests.fabric.ovnfabric import fabric, order
 
 _BACK = 60.0  # seconds
 
 
 def main(rounds: int) -> None:
-    document = ours(
-        internalIPs=["10.20.0.11,fd00:20::11", "10.20.0.12,fd00:20::12"],
-        externalIPs=[",".join(each) for each in zip(OUTSIDE, OUTSIDE6, strict=True)],
-        bfd={"enabled": True, "minRX": 100, "minTX": 100, "multiplier": 3},
-        policies=[{"ipBlocks": ["10.10.0.0/24", "fd00:10::/64"], "snat": True}],
-        selectors=None,
-    )
     gaps = []
     with fabric() as site:
-        site.apply(document)
+        site.apply(order(100))
         for number in range(rounds):
             name = sorted(site.parts)[number % len(site.parts)]
             with site.probing(3.0) as told:

@@ -6,44 +6,35 @@ switch, BIRD speaks BFD. Only the API server is a dictionary.
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import json
 import os
 import random
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from nodeagent.egress.inventory import Inventory, gathered, kinds, readable
 from nodeagent.egress.node.bird import configuration, sessions
-from nodeagent.egress.node.keeper import Keeper, Parts
 from nodeagent.egress.node.part import GatewayPart
 from nodeagent.egress.node.partfile import part_of
 from nodeagent.egress.rows import DROP, LOCAL, REROUTE
 from nodeagent.egress.sight import sights
 from nodeagent.egress.site import Site, Subnet, Vpc
-from nodeagent.engine.report import Report, State
 from nodeagent.host import namespaces
-from nodeagent.host.gatewaykernel import GatewayKernel
 from nodeagent.host.speakers import Speakers
 from nodeagent.observed.northbound import BFD
 from nodeagent.ovn.link import Follow, Link
-from nodeagent.ovn.switch import Switch
+from tests.fabric.chassis import UNDERLAY, Chassis, forget, in_network, ip, joined, vsctl, without_offload
 from tests.fabric.network import Router, network, until
 from tests.ovn import packages
-from tests.ovn.central import Central, Database, Program, central, running
-from tests.unit.egress.site import node
+from tests.ovn.central import Central, Database, central
+from tests.unit.egress.site import node, ours
 from tests.unit.egress.test_programming import KEY, Cluster
-
-T = TypeVar("T")
 
 POD, WORLD, PORT = "10.10.0.10", "10.77.0.4", 9000
 POD6, WORLD6 = "fd00:10::10", "fd00:77::4"
@@ -51,59 +42,7 @@ _WORLDS = [f"10.77.0.{number}" for number in range(101, 117)]
 _WORLDS6 = [f"fd00:77::{number}" for number in range(101, 117)]
 OUTSIDE = ("10.77.0.11", "10.77.0.12")
 OUTSIDE6 = ("fd00:77::11", "fd00:77::12")
-_UNDERLAY = "10.99.0.254"
 _SETTLED = 60.0
-_SIOCETHTOOL, _STXCSUM = 0x8946, 0x17
-
-
-def in_network(pid: int, work: Callable[[], T]) -> T:
-    """The result of `work` in the network of a process, with the files of this one."""
-    name = f"fabric-{pid}"
-    path = f"{namespaces.DIRECTORY}/{name}"
-    os.makedirs(namespaces.DIRECTORY, exist_ok=True)
-    subprocess.run(["ip", "netns", "attach", name, str(pid)], check=False, capture_output=True, timeout=10)
-    assert os.path.exists(path)
-    return namespaces.within(name, work)
-
-
-def without_offload(link: str) -> None:
-    """A switch in user space reads packets whose checksums nobody has computed yet, unless the sender is told to."""
-    value = struct.pack("II", _STXCSUM, 0)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        buffer = bytearray(value)
-        address = _address_of(buffer)
-        fcntl.ioctl(any_socket, _SIOCETHTOOL, struct.pack("16sP", link.encode(), address))
-
-
-def _address_of(buffer: bytearray) -> int:
-    return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
-
-
-@dataclass
-class Chassis:
-    """A node of the fabric: its switch and its controller."""
-
-    name: str
-    router: Router
-    programs: list[Program]
-    remote: str
-    said: list[Report] = field(default_factory=list)
-
-    def publish(self, report: Report) -> None:
-        self.said.append(report)
-
-    def build(self, part: GatewayPart) -> None:
-        """As a new start of the agent: nothing is remembered but what stands."""
-        plane = GatewayKernel(part.namespace), Switch(self.remote, "br-int")
-        keeper = Keeper(lambda: Parts((part,)), *plane, self, 10.0)
-        in_network(self.router.pid, keeper.tick)
-        assert self.said[-1].state is State.DONE, self.said[-1].reason
-
-    def has(self, part: GatewayPart) -> bool:
-        found = in_network(
-            self.router.pid, lambda: subprocess.run(["ip", "-o", "link"], capture_output=True, check=True)
-        )
-        return f"eg-{part.identity}" in found.stdout.decode()
 
 
 @dataclass
@@ -160,11 +99,15 @@ class Fabric:
 
     def drain(self, name: str, word: str = "drain") -> None:
         """As the node would ask on its Node, and rounds of the coordinator until it says that it is so."""
+        self.ask(name, word)
+        until(lambda: self._withdrawn(name) == {bool(word)}, "the coordinator says so", _SETTLED)
+        self.whole.nbctl("--wait=hv", "sync")
+
+    def ask(self, name: str, word: str) -> None:
+        """What the node says on its Node; the next round sees it."""
         said = {"egress_drain": word} if word else {}
         nodes = {**self.cluster.site.nodes, name: node(name, **said)}  # type: ignore[arg-type] # words alone
         self.cluster.site = Site(**{**vars(self.cluster.site), "nodes": nodes})
-        until(lambda: self._withdrawn(name) == {bool(word)}, "the coordinator says so")
-        self.whole.nbctl("--wait=hv", "sync")
 
     def _withdrawn(self, name: str) -> set[bool]:
         self.round()
@@ -180,7 +123,10 @@ class Fabric:
     def probing(
         self, seconds: float, pause: float = 0.001, version: int = 4, first_port: int = 10_000
     ) -> Iterator[dict[str, Any]]:
-        """Probes from the pod to the world while the block runs; what came of them is filled in at its end."""
+        """Probes from the pod to the world while the block runs, and for `seconds` at least.
+
+        What came of them is filled in at the end.
+        """
         told: dict[str, Any] = {}
         command = [
             sys.executable,
@@ -194,10 +140,11 @@ class Fabric:
             POD if version == 4 else POD6,
             str(first_port),
         ]
-        client = subprocess.Popen(["ip", "netns", "exec", self.pod, *command], stdout=subprocess.PIPE)
+        here = ["ip", "netns", "exec", self.pod, *command]
+        client = subprocess.Popen(here, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             yield told
-            output, _ = client.communicate(timeout=seconds + 30)
+            output, _ = client.communicate(timeout=seconds + 30)  # which ends its input
             told |= json.loads(output)
         finally:
             client.kill()
@@ -208,28 +155,40 @@ def _down(link: str) -> None:
     subprocess.run(["ip", "link", "set", link, "down"], check=True, timeout=10)
 
 
+def order(interval: int) -> dict[str, Any]:
+    """A gateway on both nodes, whose sessions say something each `interval` ms and are missed after three."""
+    return ours(
+        internalIPs=["10.20.0.11,fd00:20::11", "10.20.0.12,fd00:20::12"],
+        externalIPs=[",".join(each) for each in zip(OUTSIDE, OUTSIDE6, strict=True)],
+        bfd={"enabled": True, "minRX": interval, "minTX": interval, "multiplier": 3},
+        policies=[{"ipBlocks": ["10.10.0.0/24", "fd00:10::/64"], "snat": True}],
+        selectors=None,
+    )
+
+
 @contextmanager
-def fabric() -> Iterator[Fabric]:
-    """Everything up to the gateway itself."""
+def fabric(members: int = 1) -> Iterator[Fabric]:
+    """Everything up to the gateway itself; the northbound database has so many members."""
     with ExitStack() as stack:
         # not below /tmp, of which each router has its own
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ovn-", dir="/var/tmp")))
         *nodes, world = stack.enter_context(network(4))
         under = ["nsenter", "-t", str(world.bridge.pid), "-n", "--"]
-        _ip(under, "link", "add", "br1", "type", "bridge")
-        _ip(under, "addr", "add", f"{_UNDERLAY}/24", "dev", "br1")
-        _ip(under, "link", "set", "br1", "up")
+        ip(under, "link", "add", "br1", "type", "bridge")
+        ip(under, "addr", "add", f"{UNDERLAY}/24", "dev", "br1")
+        ip(under, "link", "set", "br1", "up")
         tree = packages.ensured()
         (scratch / "central").mkdir()
-        whole = stack.enter_context(central(tree, scratch / "central", (), (f"ptcp:6642:{_UNDERLAY}",), under))
-        chassis = [stack.enter_context(_chassis(number, each, under, scratch)) for number, each in enumerate(nodes)]
+        remotes = (f"ptcp:6642:{UNDERLAY}",)
+        whole = stack.enter_context(central(tree, scratch / "central", remotes, under, members))
+        chassis = [stack.enter_context(joined(number, each, under, scratch)) for number, each in enumerate(nodes)]
         for pid in (world.bridge.pid, *(each.pid for each in (*nodes, world))):
-            stack.callback(_forget, f"fabric-{pid}")
+            stack.callback(forget, f"fabric-{pid}")
         in_network(world.pid, lambda: without_offload("eth0"))
         _furnish(whole)
         pod = stack.enter_context(_pod(chassis[0]))
         stack.enter_context(_answering(world))
-        link = Link(whole.nb.remote, Follow((LOCAL, REROUTE, DROP), ports=True), lambda: None, random.Random(1))
+        link = Link(whole.northbound, Follow((LOCAL, REROUTE, DROP), ports=True), lambda: None, random.Random(1))
         link.start()
         stack.callback(link.close)
         link.wait(30)
@@ -249,64 +208,6 @@ def _cleared(found: Fabric) -> None:
             found.speakers.end(part.namespace)
         with suppress(OSError):
             namespaces.remove(part.namespace)
-
-
-def _forget(name: str) -> None:
-    subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=10)
-
-
-def _ip(prefix: list[str], *arguments: str) -> None:
-    subprocess.run([*prefix, "ip", *arguments], check=True, capture_output=True, timeout=10)
-
-
-@contextmanager
-def _chassis(number: int, router: Router, under: list[str], scratch: Path) -> Iterator[Chassis]:
-    name, port, here = f"ch{number}", f"u{number}", ["nsenter", "-t", str(router.pid), "-n", "--"]
-    _ip(under, "link", "add", port, "type", "veth", "peer", "name", "und0", "netns", str(router.pid))
-    _ip(under, "link", "set", port, "master", "br1", "up")
-    _ip(here, "link", "set", "und0", "up")
-    in_network(router.pid, lambda: without_offload("und0"))
-    in_network(router.bridge.pid, lambda: without_offload(port))
-    folder, tree = scratch / name, packages.ensured()
-    folder.mkdir()
-    file = folder / "conf.db"
-    subprocess.run(tree.command("bin/ovsdb-tool", "create", str(file), tree.schema("vswitch")), check=True, timeout=30)
-    prefix = [*here, "env", *(f"{key}={folder}" for key in ("OVS_RUNDIR", "OVN_RUNDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"))]
-    server = Database(
-        tree, folder, "db", "sbin/ovsdb-server", [str(file), f"--remote=punix:{folder / 'db.sock'}"], prefix
-    )
-    switch = Program(
-        tree, folder, "vswitchd", "lib/openvswitch-switch/ovs-vswitchd", [server.remote, "--disable-system"], prefix
-    )
-    controller = Program(tree, folder, "ovn-controller", "bin/ovn-controller", [server.remote], prefix)
-    with running(server):
-        told = {
-            "system-id": name,
-            "hostname": name,
-            "ovn-remote": f"tcp:{_UNDERLAY}:6642",
-            "ovn-encap-type": "geneve",
-            "ovn-encap-ip": f"10.99.0.1{number}",
-            "ovn-bridge-datapath-type": "netdev",
-            "ovn-monitor-all": "true",
-        }
-        _vsctl(server, "--no-wait", "init")
-        _vsctl(
-            server, "--no-wait", "set", "open", ".", *(f"external_ids:{key}={value!s}" for key, value in told.items())
-        )
-        with running(switch):
-            bridges = {"br-phy": ["datapath_type=netdev"], "br-int": ["datapath_type=netdev", "fail_mode=secure"]}
-            for bridge, settings in bridges.items():
-                _vsctl(server, "--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, *settings)
-            _vsctl(server, "add-port", "br-phy", "und0")
-            _ip(here, "addr", "add", f"10.99.0.1{number}/24", "dev", "br-phy")
-            _ip(here, "link", "set", "br-phy", "up")
-            with running(controller):
-                yield Chassis(name, router, [server, switch, controller], server.remote)
-
-
-def _vsctl(server: Database, *arguments: str) -> None:
-    command = server.tree.command("bin/ovs-vsctl", f"--db={server.remote}", "--timeout=20", *arguments)
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
 
 
 def _furnish(whole: Central) -> None:
@@ -341,9 +242,9 @@ def _furnish(whole: Central) -> None:
 def _pod(chassis: Chassis) -> Iterator[str]:
     name = f"pod-{os.getpid()}"
     here = ["nsenter", "-t", str(chassis.router.pid), "-n", "--"]
-    _ip([], "netns", "add", name)
+    ip([], "netns", "add", name)
     try:
-        _ip(
+        ip(
             [],
             "-n",
             name,
@@ -358,19 +259,19 @@ def _pod(chassis: Chassis) -> Iterator[str]:
             "netns",
             str(chassis.router.pid),
         )
-        _ip([], "-n", name, "link", "set", "eth0", "address", "0a:00:00:00:10:0a", "mtu", "1400", "up")
-        _ip([], "-n", name, "addr", "add", f"{POD}/24", "dev", "eth0")
-        _ip([], "-n", name, "addr", "add", f"{POD6}/64", "dev", "eth0", "nodad")
-        _ip([], "-n", name, "route", "add", "default", "via", "10.10.0.1")
-        _ip([], "-n", name, "-6", "route", "add", "default", "via", "fd00:10::1")
-        _ip(here, "link", "set", "v-pod", "mtu", "1400", "up")
+        ip([], "-n", name, "link", "set", "eth0", "address", "0a:00:00:00:10:0a", "mtu", "1400", "up")
+        ip([], "-n", name, "addr", "add", f"{POD}/24", "dev", "eth0")
+        ip([], "-n", name, "addr", "add", f"{POD6}/64", "dev", "eth0", "nodad")
+        ip([], "-n", name, "route", "add", "default", "via", "10.10.0.1")
+        ip([], "-n", name, "-6", "route", "add", "default", "via", "fd00:10::1")
+        ip(here, "link", "set", "v-pod", "mtu", "1400", "up")
         namespaces.within(name, lambda: without_offload("eth0"))
         server = chassis.programs[0]
         assert isinstance(server, Database)
-        _vsctl(server, "add-port", "br-int", "v-pod", "--", "set", "interface", "v-pod", "external_ids:iface-id=pod1")
+        vsctl(server, "add-port", "br-int", "v-pod", "--", "set", "interface", "v-pod", "external_ids:iface-id=pod1")
         yield name
     finally:
-        _forget(name)
+        forget(name)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 server ADDRESSES PORT                      answers each probe with the address that it came from, until it is ended
 client ADDRESSES PORT PAUSE SECONDS FROM   sends a probe each PAUSE seconds, each from a port of its own, prints JSON;
+                                           goes on after SECONDS until its standard input ends
                                            FROM is an address and the first port
 
 ADDRESSES have commas between them; probes go to them in turn, for a switch in user space chooses by address alone.
@@ -55,7 +56,7 @@ def client(addresses: list[str], port: int, pause: float, seconds: float, source
                 seen[by.decode()] = seen.get(by.decode(), 0) + 1
 
     begin = due = time.monotonic()
-    while (now := time.monotonic()) - begin < seconds:
+    while (now := time.monotonic()) - begin < seconds or not select.select([sys.stdin], [], [], 0)[0]:
         number = len(sent)
         probe = socket.socket(_family(source[0]), socket.SOCK_DGRAM)
         probe.bind((source[0], source[1] + number % _PORTS))

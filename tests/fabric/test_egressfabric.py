@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from nodeagent.host import silence
 from tests.capabilities import require
 from tests.fabric.network import until
-from tests.fabric.ovnfabric import OUTSIDE, OUTSIDE6, Fabric, fabric
-from tests.unit.egress.site import ours
+from tests.fabric.ovnfabric import OUTSIDE, OUTSIDE6, Fabric, fabric, order
+from tests.fabric.traffic import carrying, unharmed
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Fabric]:
     """A gateway on two nodes with BFD at 300 ms, three times: a busy machine misses less by itself."""
     require("root", "ovn", "bird", "libnftables", "ip", "nsenter")
-    document = ours(
-        internalIPs=["10.20.0.11,fd00:20::11", "10.20.0.12,fd00:20::12"],
-        externalIPs=[",".join(each) for each in zip(OUTSIDE, OUTSIDE6, strict=True)],
-        bfd={"enabled": True, "minRX": 300, "minTX": 300, "multiplier": 3},
-        policies=[{"ipBlocks": ["10.10.0.0/24", "fd00:10::/64"], "snat": True}],
-        selectors=None,
-    )
     with fabric() as found:
-        found.apply(document)
+        found.apply(order(300))
         yield found
 
 
@@ -34,24 +27,6 @@ def test_traffic_leaves_by_both_gateways_with_their_addresses(
     site: Fabric, version: int, addresses: tuple[str, ...]
 ) -> None:
     assert carrying(site, version) == set(addresses)
-
-
-def unharmed(site: Fabric, seconds: float, act: Callable[[], None], undo: Callable[[], None]) -> None:
-    """`act` costs no probe of `seconds` in one of three tries: a machine that stalls loses packets by itself."""
-    for _ in range(3):
-        with site.probing(seconds) as told:
-            act()
-        if told["lost"] == 0:
-            return
-        undo()
-    pytest.fail(f"each time probes were lost, at last: {told}")
-
-
-def carrying(site: Fabric, version: int = 4) -> set[str]:
-    """The addresses with which traffic leaves."""
-    with site.probing(2.0, 0.005, version) as told:
-        pass
-    return set(told["seen"])
 
 
 def test_a_start_of_the_agent_costs_no_packet(site: Fabric) -> None:

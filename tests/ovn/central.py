@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.ovn.packages import Tree
@@ -92,8 +92,8 @@ class Database(Program):
 
     @property
     def leads(self) -> bool:
-        """Whether this member leads its cluster."""
-        return "Role: leader" in self.ask("cluster/status", "OVN_Northbound")
+        """Whether this member runs and leads its cluster."""
+        return self.process is not None and "Role: leader" in self.ask("cluster/status", "OVN_Northbound")
 
 
 @dataclass
@@ -101,22 +101,40 @@ class Central:
     """Databases and northd that run. `nbctl` and `sbctl` answer what the command prints."""
 
     tree: Tree
-    nb: Database
+    members: Sequence[Database]  # of the northbound database, one or more
     sb: Database
     northd: Program
-    programs: list[Program] = field(default_factory=list)
+
+    @property
+    def nb(self) -> Database:
+        """The northbound database, where it has no other member."""
+        (sole,) = self.members
+        return sole
+
+    @property
+    def northbound(self) -> str:
+        """The remotes of the northbound database, with commas between them."""
+        return _remotes(self.members)
 
     def nbctl(self, *arguments: str) -> str:
-        return nbctl(self.nb, *arguments)
+        """Asked of the leader, once there is one."""
+        return _nbctl(self.tree, self.northbound, *arguments)
 
     def sbctl(self, *arguments: str) -> str:
         return _run(self.tree.command("bin/ovn-sbctl", f"--db={self.sb.remote}", "--timeout=30", *arguments))
 
 
+def _remotes(members: Sequence[Database]) -> str:
+    return ",".join(each.remote for each in members)
+
+
 def nbctl(database: Database, *arguments: str) -> str:
     """What ovn-nbctl prints, asked of `database`."""
-    command = database.tree.command("bin/ovn-nbctl", f"--db={database.remote}", "--timeout=30", *arguments)
-    return _run(command)
+    return _nbctl(database.tree, database.remote, *arguments)
+
+
+def _nbctl(tree: Tree, remotes: str, *arguments: str) -> str:
+    return _run(tree.command("bin/ovn-nbctl", f"--db={remotes}", "--timeout=30", *arguments))
 
 
 def database(
@@ -136,15 +154,24 @@ def _served(tree: Tree, folder: Path, name: str, remotes: Sequence[str], prefix:
 
 @contextlib.contextmanager
 def central(
-    tree: Tree, folder: Path, remotes: Sequence[str] = (), sb_remotes: Sequence[str] = (), prefix: Sequence[str] = ()
+    tree: Tree, folder: Path, sb_remotes: Sequence[str] = (), prefix: Sequence[str] = (), members: int = 1
 ) -> Iterator[Central]:
-    """Both databases and northd, in `folder`; `prefix` puts them into another namespace."""
-    nb = database(tree, folder, "nb", remotes, prefix)
-    sb = database(tree, folder, "sb", sb_remotes, prefix)
-    arguments = (f"--ovnnb-db={nb.remote}", f"--ovnsb-db={sb.remote}")
-    northd = Program(tree, folder, "northd", "bin/ovn-northd", arguments, prefix)
-    with running(nb, sb, northd):
-        whole = Central(tree, nb, sb, northd, [nb, sb, northd])
+    """Both databases and northd, in `folder`; `prefix` puts them into another namespace.
+
+    Where the northbound database has several members, they stay in this one: clients find them by their sockets.
+    """
+    with contextlib.ExitStack() as stack:
+        if members > 1:
+            nb = stack.enter_context(cluster(tree, folder, members))
+        else:
+            nb = [database(tree, folder, "nb", (), prefix)]
+            stack.enter_context(running(*nb))
+        sb = database(tree, folder, "sb", sb_remotes, prefix)
+        stack.enter_context(running(sb))
+        arguments = (f"--ovnnb-db={_remotes(nb)}", f"--ovnsb-db={sb.remote}")
+        northd = Program(tree, folder, "northd", "bin/ovn-northd", arguments, prefix)
+        stack.enter_context(running(northd))
+        whole = Central(tree, nb, sb, northd)
         whole.nbctl("init")
         whole.sbctl("init")
         yield whole

@@ -25,11 +25,11 @@ from nodeagent.egress.node.part import GatewayPart
 from nodeagent.egress.node.partfile import part_of
 from nodeagent.host.speakers import Speakers
 from tests.fabric.agents import daemon
+from tests.fabric.chassis import Chassis
 from tests.fabric.network import until
-from tests.fabric.ovnfabric import OUTSIDE, OUTSIDE6, Chassis, Fabric, fabric
+from tests.fabric.ovnfabric import OUTSIDE, Fabric, fabric, order
 from tests.node.machine import CHECKOUT
 from tests.soak.course import Fault
-from tests.unit.egress.site import ours
 from tests.unit.egress.test_programming import KEY
 
 _PARTS = "/run/parts"
@@ -42,7 +42,7 @@ _ROUND = 0.5  # seconds between two rounds of the coordinator
 _FORGIVING = 20.0  # and by its own clock
 _BATCH = 6.0  # seconds after which OVN has written into its database what has become of sessions
 _SOON = 60.0  # seconds
-_OFFLOAD = "from tests.fabric.ovnfabric import without_offload; without_offload('eth0')"
+_OFFLOAD = "from tests.fabric.chassis import without_offload; without_offload('eth0')"
 _HARMS = (
     ("ip", "route", "del", "default"),
     ("ip", "rule", "del", "priority", "1002"),
@@ -164,13 +164,7 @@ class Gateways:
 
     def _order(self) -> None:
         """Rows, and a file with its part on each node."""
-        self._fabric.cluster.documents[KEY] = ours(
-            internalIPs=["10.20.0.11,fd00:20::11", "10.20.0.12,fd00:20::12"],
-            externalIPs=[",".join(each) for each in zip(OUTSIDE, OUTSIDE6, strict=True)],
-            bfd={"enabled": True, "minRX": 500, "minTX": 500, "multiplier": 3},
-            policies=[{"ipBlocks": ["10.10.0.0/24", "fd00:10::/64"], "snat": True}],
-            selectors=None,
-        )
+        self._fabric.cluster.documents[KEY] = order(500)
         self._fabric.round()
         for told in self._fabric.cluster.status()["parts"]:
             document = {"gateway": KEY, **{name: each for name, each in told.items() if name != "node"}}
