@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,16 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.egress.inventory import Inventory, gathered, kinds, readable
-from nodeagent.egress.node.bird import configuration, sessions
 from nodeagent.egress.node.part import GatewayPart
 from nodeagent.egress.node.partfile import part_of
 from nodeagent.egress.rows import DROP, LOCAL, REROUTE
 from nodeagent.egress.sight import sights
 from nodeagent.egress.site import Site, Subnet, Vpc
 from nodeagent.host import namespaces
-from nodeagent.host.speakers import Speakers
 from nodeagent.observed.northbound import BFD
 from nodeagent.ovn.link import Follow, Link
+from tests.fabric.birds import Birds, Speaking
 from tests.fabric.chassis import UNDERLAY, Chassis, forget, in_network, ip, joined, vsctl, without_offload
 from tests.fabric.network import Router, network, until
 from tests.ovn import packages
@@ -52,7 +52,7 @@ class Fabric:
     chassis: list[Chassis]
     world: Router
     pod: str
-    speakers: Speakers
+    speakers: Speaking
     cluster: Cluster
     parts: dict[str, GatewayPart] = field(default_factory=dict)
 
@@ -70,32 +70,38 @@ class Fabric:
 
     def apply(self, document: dict[str, Any]) -> None:
         """Have the gateway: rows, both instances, both speakers; returns once its sessions are up."""
+        self.program(document)
+        for name in self.parts:
+            self.build(name)
+        until(lambda: self.up() == 2 * len(self.parts), "the sessions of both versions are up", _SETTLED)
+        self.round()
+        self.whole.nbctl("--wait=hv", "sync")
+
+    def program(self, document: dict[str, Any]) -> None:
+        """Have the rows of the gateway, and `parts`."""
         self.cluster.documents[KEY] = document
         self.round()
         assert self.cluster.condition("Validated")[0] == "True", self.cluster.condition("Validated")
         for told in self.cluster.status()["parts"]:
             part = part_of({"gateway": KEY, **{name: each for name, each in told.items() if name != "node"}}, "status")
             self.parts[told["node"]] = part
-            self.build(told["node"])
-        until(lambda: self.up() == 2 * len(self.parts), "the sessions of both versions are up", _SETTLED)
-        self.round()
-        self.whole.nbctl("--wait=hv", "sync")
 
     def build(self, name: str) -> None:
+        """Have the instance on that node, and its speaker."""
+        self.place(name)
+        self.speakers.keep(self.parts[name])
+
+    def place(self, name: str) -> None:
+        """Have the instance on that node, in kernel and switch."""
         part = self.parts[name]
         (chassis,) = (each for each in self.chassis if each.name == name)
         chassis.build(part)
         namespaces.within(part.namespace, lambda: without_offload("eth0"))
-        assert part.bfd is not None
-        self.speakers.keep(part.namespace, configuration(part, part.bfd))
 
     def up(self) -> int:
         """Sessions that OVN has up."""
         with self.link.view() as seen:
             return sum(row.columns["status"] == "up" for row in seen.table(BFD).values())
-
-    def spoken(self, part: GatewayPart) -> set[str]:
-        return {each.state for each in sessions(self.speakers.ask(part.namespace, "show bfd sessions"))}
 
     def drain(self, name: str, word: str = "drain") -> None:
         """As the node would ask on its Node, and rounds of the coordinator until it says that it is so."""
@@ -115,9 +121,10 @@ class Fabric:
 
     def kill(self, part: GatewayPart) -> None:
         """The whole gateway at once, as with its node."""
-        pid = int(Path(self.speakers._file(part.namespace, "pid")).read_text())
+        pids = self.speakers.processes(part).values()
         namespaces.within(part.namespace, lambda: _down("eth0"))
-        os.kill(pid, 9)
+        for each in pids:
+            os.kill(each, signal.SIGKILL)
 
     @contextmanager
     def probing(
@@ -167,12 +174,17 @@ def order(interval: int) -> dict[str, Any]:
 
 
 @contextmanager
-def fabric(members: int = 1) -> Iterator[Fabric]:
-    """Everything up to the gateway itself; the northbound database has so many members."""
+def fabric(members: int = 1, speakers: Speaking | None = None) -> Iterator[Fabric]:
+    """Everything up to the gateway itself; the northbound database has so many members.
+
+    The gateways' ends of BFD are those of `speakers`, by default BIRD's.
+    """
     with ExitStack() as stack:
         # not below /tmp, of which each router has its own
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ovn-", dir="/var/tmp")))
         *nodes, world = stack.enter_context(network(4))
+        for pid in (world.bridge.pid, *(each.pid for each in (*nodes, world))):
+            stack.callback(forget, f"fabric-{pid}")
         under = ["nsenter", "-t", str(world.bridge.pid), "-n", "--"]
         ip(under, "link", "add", "br1", "type", "bridge")
         ip(under, "addr", "add", f"{UNDERLAY}/24", "dev", "br1")
@@ -182,8 +194,6 @@ def fabric(members: int = 1) -> Iterator[Fabric]:
         remotes = (f"ptcp:6642:{UNDERLAY}",)
         whole = stack.enter_context(central(tree, scratch / "central", remotes, under, members))
         chassis = [stack.enter_context(joined(number, each, under, scratch)) for number, each in enumerate(nodes)]
-        for pid in (world.bridge.pid, *(each.pid for each in (*nodes, world))):
-            stack.callback(forget, f"fabric-{pid}")
         in_network(world.pid, lambda: without_offload("eth0"))
         _furnish(whole)
         pod = stack.enter_context(_pod(chassis[0]))
@@ -195,8 +205,7 @@ def fabric(members: int = 1) -> Iterator[Fabric]:
         cluster = Cluster()
         cluster.site = _site()
         cluster.programmer.database = link
-        (scratch / "bfd").mkdir()
-        found = Fabric(whole, link, chassis, world, pod, Speakers(str(scratch / "bfd")), cluster)
+        found = Fabric(whole, link, chassis, world, pod, speakers or Birds(scratch / "bfd"), cluster)
         stack.callback(_cleared, found)
         whole.nbctl("--wait=hv", "sync")
         yield found
@@ -205,7 +214,7 @@ def fabric(members: int = 1) -> Iterator[Fabric]:
 def _cleared(found: Fabric) -> None:
     for part in found.parts.values():
         with suppress(Exception):
-            found.speakers.end(part.namespace)
+            found.speakers.end(part)
         with suppress(OSError):
             namespaces.remove(part.namespace)
 

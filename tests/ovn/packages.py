@@ -1,4 +1,4 @@
-"""OVN and Open vSwitch from Debian's packages, unpacked into a folder of the cache and run through their own loader.
+"""OVN with Open vSwitch, and FRR, from Debian's packages, unpacked into the cache and run through their own loader.
 
 Invariant: a folder of the cache that has its final name is complete; the name follows from the suite, the architecture
 and the list of packages. Nothing of the machine's own apt or dpkg state is touched. One process fetches at a time.
@@ -21,12 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SUITE = "trixie"
-_PACKAGES = (
+_OVN = (
     *("ovn-central", "ovn-common", "ovn-host", "openvswitch-common", "openvswitch-switch"),
     *("libaudit1", "libbpf1", "libc6", "libcap-ng0", "libcap2", "libelf1t64", "libevent-2.1-7t64", "libnuma1"),
     *("libprotobuf-c1", "libssl3t64", "libudev1", "libunbound8", "libunwind8", "libxdp1", "libzstd1", "zlib1g"),
     *("liblzma5", "libhogweed6t64", "libnettle8t64", "libgmp10", "libnghttp2-14"),
 )
+_FRR = (
+    *("frr", "libc6", "libcap2", "libcares2", "libcrypt1", "libjson-c5", "liblua5.3-0", "liblzma5", "libpcre2-8-0"),
+    *("libprotobuf-c1", "libunwind8", "libxxhash0", "libyang3"),
+)
+_KITS = {"ovn": _OVN, "frr": _FRR}
 _LIBRARIES = {"x86_64": ("amd64", "x86_64-linux-gnu", "ld-linux-x86-64.so.2")}  # architecture, folder, loader
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _FETCH_SECONDS = 300
@@ -47,7 +52,7 @@ class Tree:
         """The argument vector that runs `program` with the libraries of the tree."""
         _, libraries, loader = _LIBRARIES[platform.machine()]
         usr = self.folder / "usr"
-        path = str(usr / "lib" / libraries)
+        path = f"{usr / 'lib' / libraries}:{usr / 'lib' / libraries / 'frr'}"
         name = os.path.basename(program)
         return [str(usr / "lib64" / loader), "--library-path", path, "--argv0", name, str(usr / program), *arguments]
 
@@ -57,13 +62,13 @@ class Tree:
         return str(self.folder / "usr/share" / package / f"{name}.ovsschema")
 
 
-def ensured() -> Tree:
-    """The packages, fetched first if need be: 20 seconds once, then none. Raises Unavailable."""
-    folder = _cache() / _name()
+def ensured(kit: str = "ovn") -> Tree:
+    """The packages of "ovn" or "frr", fetched first if need be: 20 seconds once, then none. Raises Unavailable."""
+    folder = _cache() / _name(kit)
     if not folder.is_dir():
         with _lock():
             if not folder.is_dir():
-                _fetch(folder)
+                _fetch(folder, _KITS[kit])
     return Tree(folder)
 
 
@@ -84,9 +89,9 @@ def _cache() -> Path:
     return folder
 
 
-def _name() -> str:
-    content = " ".join((_SUITE, platform.machine(), *_PACKAGES))
-    return f"ovn-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+def _name(kit: str) -> str:
+    content = " ".join((_SUITE, platform.machine(), *_KITS[kit]))
+    return f"{kit}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 @contextmanager
@@ -96,7 +101,7 @@ def _lock() -> Iterator[None]:
         yield
 
 
-def _fetch(folder: Path) -> None:
+def _fetch(folder: Path, names: Sequence[str]) -> None:
     """Unpack into a folder of another name, which gets its own when all is there."""
     _check()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-", ignore_cleanup_errors=True) as scratch:
@@ -107,7 +112,7 @@ def _fetch(folder: Path) -> None:
         (state / "sources.list").write_text(f"deb [signed-by={_KEYRING}] {mirror()} {_SUITE} main\n")
         apt = _apt(state)
         _run([*apt, "update"], _FETCH_SECONDS)
-        _run([*apt, "download", *_PACKAGES], _FETCH_SECONDS, archives)
+        _run([*apt, "download", *names], _FETCH_SECONDS, archives)
         for archive in sorted(archives.glob("*.deb")):
             _run(["dpkg-deb", "-x", str(archive), str(draft)], _IDLE_SECONDS)
         draft.rename(folder)
@@ -115,11 +120,11 @@ def _fetch(folder: Path) -> None:
 
 def _check() -> None:
     if platform.machine() not in _LIBRARIES:
-        raise Unavailable(f"OVN is fetched for {', '.join(_LIBRARIES)} only, and this is {platform.machine()}")
+        raise Unavailable(f"packages are fetched for {', '.join(_LIBRARIES)} only, and this is {platform.machine()}")
     missing = [name for name in ("apt-get", "dpkg-deb") if not shutil.which(name)]
     missing += [] if os.path.exists(_KEYRING) else [_KEYRING]
     if missing:
-        raise Unavailable(f"fetching OVN needs {', '.join(missing)}: use a machine of the Debian family")
+        raise Unavailable(f"fetching packages needs {', '.join(missing)}: use a machine of the Debian family")
 
 
 def mirror() -> str:
