@@ -75,7 +75,8 @@ def _policy(settings: Settings) -> Policy:
 
 def read_yaml(data: bytes) -> Any:
     """The only document in `data`; ValueError where there is none, or more than one."""
-    from nodeagent.machineconfig.documents import Unreadable, parse  # noqa: PLC0415 - YAML, by need
+    from nodeagent.machineconfig.documents import parse  # noqa: PLC0415 - YAML, by need
+    from nodeagent.machineconfig.jsondocuments import Unreadable  # noqa: PLC0415
 
     try:
         documents = parse(data)

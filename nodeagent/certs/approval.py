@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodeagent.certs.catalog import SERVER_AUTH, SERVING_SIGNER
-from nodeagent.certs.signing import Asked, SigningRequest
+from nodeagent.certs.signing import SigningRequest
+from nodeagent.observed.certificates import Asked
 
 USER: Final = "system:node:"
 GROUP: Final = "system:nodes"

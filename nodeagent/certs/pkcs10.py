@@ -11,8 +11,8 @@ from typing import Final
 
 from cryptography import x509
 
-from nodeagent.certs.signing import Asked
 from nodeagent.certs.x509 import FAILURES, alternatives, is_ca, key_type, name_parts, usages
+from nodeagent.observed.certificates import Asked
 
 _BLOCK: Final = re.compile(
     rb"\s*-----BEGIN CERTIFICATE REQUEST-----\r?\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE REQUEST-----\s*"

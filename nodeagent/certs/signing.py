@@ -13,25 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from nodeagent.observed.certificates import Asked
+
 _LONGEST: Final = 16 << 10  # bytes of a request that are read; one for RSA-4096 with 100 names has 4 KiB
 _ADDRESSES: Final = {"Hostname": "", "InternalIP": "IP", "ExternalIP": "IP", "InternalDNS": "DNS", "ExternalDNS": "DNS"}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a request asks to have signed.
-
-    `subject` are its parts (attribute, value), `sans` and `usages` as of a Certificate, `others` the object identifiers
-    of extensions besides those. `genuine`: the request is signed with the key that it holds.
-    """
-
-    subject: tuple[tuple[str, str], ...]
-    sans: tuple[str, ...]
-    usages: tuple[str, ...]
-    is_ca: bool
-    others: tuple[str, ...]
-    key_type: str
-    genuine: bool
 
 
 @dataclass(frozen=True)

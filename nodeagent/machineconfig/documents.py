@@ -7,15 +7,11 @@ key that stands twice is an error, since which one counts depends on who reads i
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
+from nodeagent.machineconfig.jsondocuments import NotJSON, Unreadable, parse_json
+
 SIZE_LIMIT: Final = 32 << 20  # bytes of one source
-INTEGER_DIGITS: Final = 40
-
-
-class Unreadable(Exception):
-    """A text is no document; says why and where, without quoting more than a key."""
 
 
 def parse(data: bytes, *, strict_json: bool = False) -> list[Any]:
@@ -32,42 +28,10 @@ def parse(data: bytes, *, strict_json: bool = False) -> list[Any]:
         raise Unreadable(f"line {line} is not UTF-8 (byte {data[error.start]:#04x})") from error
     if strict_json or text.lstrip()[:1] == "{":
         try:
-            return [_parse_json(text)]
-        except _NotJSON as error:
+            return [parse_json(text)]
+        except NotJSON as error:
             if strict_json:
                 raise Unreadable(f"is no JSON: {error}") from error
     from nodeagent.machineconfig.yamldocuments import parse_yaml  # noqa: PLC0415 - not needed where all is JSON
 
     return parse_yaml(text)
-
-
-class _NotJSON(Exception):
-    pass
-
-
-def _parse_json(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
-    except json.JSONDecodeError as error:
-        raise _NotJSON(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except RecursionError as error:
-        raise Unreadable("is nested too deeply") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise Unreadable(f"key {twice!r} stands twice in one object; remove one of them")
-    return value
-
-
-def _constant(name: str) -> float:
-    raise _NotJSON(f"{name} is no JSON")
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > INTEGER_DIGITS:  # Python refuses to convert very long ones, with an error of its own
-        raise Unreadable(f"holds a number of more than {INTEGER_DIGITS} digits")
-    return int(digits)

@@ -20,6 +20,7 @@ from nodeagent.machineconfig.disruption import Policy
 from nodeagent.machineconfig.ignition import codec, validation
 from nodeagent.machineconfig.ignition.findings import Finding, Findings, Place
 from nodeagent.machineconfig.ignition.model import Config
+from nodeagent.machineconfig.jsondocuments import Unreadable
 
 __all__ = ["Documents", "MachineConfig", "MachineConfiguration", "load"]
 
@@ -95,7 +96,7 @@ class _Loader:
         """Take in one source."""
         try:
             found = documents.parse(data, strict_json=origin.endswith(_JSON_SUFFIXES))
-        except documents.Unreadable as error:
+        except Unreadable as error:
             self.problems.append(Problem(origin, "", str(error)))
             return
         if not found:

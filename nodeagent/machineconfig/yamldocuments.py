@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from nodeagent.machineconfig.documents import INTEGER_DIGITS, Unreadable
+from nodeagent.machineconfig.jsondocuments import INTEGER_DIGITS, Unreadable
 
 ALIAS_LIMIT: Final = 1 << 20  # characters and values that the aliases of one source may expand to
 NODE_LIMIT: Final = 1 << 18  # values in the YAML of one source

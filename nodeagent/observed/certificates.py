@@ -1,4 +1,4 @@
-"""What certificates are made of as seen on the node: files behind links, and what listens on local ports."""
+"""What certificates are made of as seen: files behind links, what listens on local ports, requests for signatures."""
 
 from __future__ import annotations
 
@@ -59,3 +59,20 @@ class Served:
     der: bytes = b""
     closed: bool = False
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks to have signed.
+
+    `subject` are its parts (attribute, value), `sans` and `usages` as of a Certificate, `others` the object identifiers
+    of extensions besides those. `genuine`: the request is signed with the key that it holds.
+    """
+
+    subject: tuple[tuple[str, str], ...]
+    sans: tuple[str, ...]
+    usages: tuple[str, ...]
+    is_ca: bool
+    others: tuple[str, ...]
+    key_type: str
+    genuine: bool

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.machineconfig.documents import Unreadable, parse
+from nodeagent.machineconfig.documents import parse
+from nodeagent.machineconfig.jsondocuments import Unreadable
 from nodeagent.machineconfig.yamldocuments import DEPTH_LIMIT, dump_yaml
 
 LAUGHS = "a0: &a0 [lol,lol,lol,lol,lol,lol,lol,lol,lol,lol]\n" + "".join(
