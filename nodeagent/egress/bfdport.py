@@ -9,7 +9,6 @@ A chassis stays where it is while its node may keep it: BFD starts anew wherever
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -17,7 +16,8 @@ from nodeagent.changes.ovn import Insert, New, Transaction
 from nodeagent.egress.attachment import mac
 from nodeagent.egress.difference import difference
 from nodeagent.egress.gateway import THEIRS
-from nodeagent.egress.inventory import Inventory, Read
+from nodeagent.egress.inventory import Inventory
+from nodeagent.egress.placement import spread
 from nodeagent.egress.rows import NODEAGENT
 from nodeagent.egress.site import CHASSIS, Node, Vpc
 from nodeagent.observed.northbound import (
@@ -50,7 +50,7 @@ def staying(found: Inventory) -> frozenset[str]:
 
     A gateway that cannot be read keeps what it has, and its Vpc may be any.
     """
-    unread = any(each.gateway is None for each in _programmed(found))
+    unread = any(each.gateway is None for each in found.staying)
     return _asking(found) | {name for name, vpc in found.site.vpcs.items() if vpc.bfd_made or unread}
 
 
@@ -63,12 +63,8 @@ def ours(vpc: Vpc, found: Inventory, seen: Northbound) -> bool:
 
 def _asking(found: Inventory) -> frozenset[str]:
     """The Vpcs of gateways that we program, and that want BFD."""
-    gateways = (each.gateway for each in _programmed(found))
+    gateways = (each.gateway for each in found.staying)
     return frozenset(each.vpc for each in gateways if each and each.bfd and each.vpc in found.site.vpcs)
-
-
-def _programmed(found: Inventory) -> Iterator[Read]:
-    return (each for each in found.objects.values() if each.kind in found.programmed and not each.deleting)
 
 
 def rows(vpc: Vpc, nodes: Mapping[str, Node], seen: Northbound) -> tuple[Insert, ...]:
@@ -114,8 +110,7 @@ def hosts(vpc: Vpc, nodes: Mapping[str, Node], before: tuple[str, ...] = ()) -> 
     """
     selected = {each.chassis: each for each in nodes.values() if each.chassis and _selected(vpc, each)}
     staying = [each for each in before if each in selected]
-    spread = sorted(selected, key=lambda each: hashlib.sha256(f"{vpc.name} {each}".encode()).hexdigest())
-    order = [*staying, *(each for each in spread if each not in staying)]
+    order = [*staying, *(each for each in spread(vpc.name, selected) if each not in staying)]
     ready = [each for each in order if selected[each].ready]
     chosen = [*ready, *(each for each in staying if each not in ready)]
     return tuple(chosen if vpc.bfd_nodes is not None else chosen[:_MOST])

@@ -75,6 +75,11 @@ class Inventory:
     programmed: frozenset[str] = frozenset()
     clashing: tuple[Read, ...] = ()
 
+    @property
+    def staying(self) -> tuple[Read, ...]:
+        """The objects that we program, and whose end nobody has asked for."""
+        return tuple(each for each in self.objects.values() if each.kind in self.programmed and not each.deleting)
+
 
 def inventory(objects: Iterable[Object], programmed: frozenset[str] = frozenset()) -> Inventory:
     """The inventory of objects of any kinds; those of other kinds are left out."""

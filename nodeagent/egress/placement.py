@@ -7,7 +7,7 @@ again moves nothing; a node runs one instance of a gateway at most. The same inp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from nodeagent.egress.demand import Instance, reported, split
@@ -81,9 +81,14 @@ def _kept(gateway: Gateway, nodes: Mapping[str, Node], legs: list[Instance]) -> 
 
 
 def _candidates(gateway: Gateway, nodes: Mapping[str, Node]) -> list[str]:
-    """Nodes that may take an instance, in an order of the gateway's own, which spreads gateways."""
+    """Nodes that may take an instance, in an order of the gateway's own."""
     found = (each.name for each in nodes.values() if each.ready and _suits(gateway, each, ("NoSchedule", "NoExecute")))
-    return sorted(found, key=lambda name: hashlib.sha256(f"{gateway.key} {name}".encode()).hexdigest())
+    return spread(gateway.key, found)
+
+
+def spread(owner: str, names: Iterable[str]) -> list[str]:
+    """The names in an order of the owner's own, so that not all owners choose the same ones."""
+    return sorted(names, key=lambda name: hashlib.sha256(f"{owner} {name}".encode()).hexdigest())
 
 
 def _suits(gateway: Gateway, node: Node, effects: tuple[str, ...], ignored: tuple[str, ...] = ()) -> bool:

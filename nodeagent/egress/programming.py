@@ -41,8 +41,7 @@ def departures(found: Inventory, seen: Northbound) -> tuple[Transaction, ...]:
 
     So too for the BFD ports of Vpcs that no gateway wants any more.
     """
-    gateways = {key for key, each in found.objects.items() if each.kind in found.programmed and not each.deleting}
-    staying = gateways | bfdport.staying(found)
+    staying = {each.key for each in found.staying} | bfdport.staying(found)
     owners = {owner for owner in seen.owners() - staying if _ours(owner, seen)}
     return tuple(difference(owner, NODEAGENT, (), seen) for owner in sorted(owners))
 
@@ -63,8 +62,8 @@ def addresses(found: Inventory) -> Addresses:
     """What is to change among the IP objects of the gateways that we program."""
     needed = {
         claim.name: (claim, each.key)
-        for each in found.objects.values()
-        if each.gateway and each.kind in found.programmed and not each.deleting
+        for each in found.staying
+        if each.gateway
         for claim in claims(each.gateway, found.site)
     }
     kept = {key for key, each in found.objects.items() if each.gateway is None and not each.deleting}
