@@ -25,7 +25,7 @@ _ANSIBLE = "Ansible unarchive"
 
 
 @dataclass
-class _Arena:
+class Arena:
     """Fresh targets on one file system for everybody; `steps` collects what each step in process costs.
 
     Nothing is removed meanwhile: ext4 does not hand out freed inodes again for some minutes and looks for others one by
@@ -43,32 +43,33 @@ class _Arena:
         self.workload.write_sources(self.sources)
         self.workload.write_tree(self.tree)
 
-    def _fresh(self) -> str:
+    def fresh(self) -> str:
+        """A path where nothing is yet, with nothing left to be written."""
         os.sync()
         return f"{self.base}/{next(self._numbers)}"
 
     def copy(self) -> Cost:
-        target = self._fresh()
+        target = self.fresh()
         return measure.run(["cp", "-a", self.tree, target]) + measure.run(["sync", "-f", target])
 
     def whole(self) -> Cost:
-        return Node(self._fresh(), self.sources).apply()
+        return Node(self.fresh(), self.sources).apply()
 
     def inside(self) -> Cost:
-        steps = inprocess.steps("apply", Node(self._fresh(), self.sources))
+        steps = inprocess.steps("apply", Node(self.fresh(), self.sources))
         for name, cost in steps.items():
             self.steps[name].append(cost)
         return steps["plan"] + steps["execute"]
 
     def unarchive(self, ansible: Ansible) -> Cost:
-        target = self._fresh()
+        target = self.fresh()
         os.makedirs(target)
         return ansible.unarchive(target)
 
 
 def bench(base: str, scale: Scale) -> Section:
     """The first apply of everything on a fresh node."""
-    arena = _Arena(base, Workload(scale.files, scale.units))
+    arena = Arena(base, Workload(scale.files, scale.units))
     contestants: dict[str, Callable[[], Cost]] = {_LIMIT: arena.copy, _INSIDE: arena.inside, _WHOLE: arena.whole}
     missing: list[str] = []
     try:

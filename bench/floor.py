@@ -6,7 +6,6 @@ The same files and units as in bench.apply; side by side with cp -a and sync -f:
 from __future__ import annotations
 
 import base64
-import ctypes
 import hashlib
 import json
 import os
@@ -16,8 +15,9 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
-from bench import measure
+from bench.apply import Arena
 from bench.workload import Workload
+from nodeagent.host.syscalls import syncfs
 
 _FILES, _UNITS = 1000, 50
 
@@ -47,8 +47,7 @@ class _Root:
         os.rename(aside, os.path.basename(path), src_dir_fd=where, dst_dir_fd=where)
 
     def settle(self) -> None:
-        if ctypes.CDLL(None, use_errno=True).syncfs(self.within("/")) != 0:
-            raise OSError(ctypes.get_errno(), "syncfs")
+        syncfs(self.within("/"))
 
 
 def apply(sources: str, root: _Root) -> list[float]:
@@ -89,19 +88,12 @@ def _files(document: dict[str, dict[str, list[dict[str, object]]]]) -> list[tupl
 
 
 def main(rounds: int) -> None:
-    workload = Workload(_FILES, _UNITS)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as base:
-        tree, sources = f"{base}/tree", f"{base}/sources"
-        os.makedirs(sources)
-        workload.write_sources(sources)
-        workload.write_tree(tree)
+        arena = Arena(base, Workload(_FILES, _UNITS))
         limits, found = [], []
-        for number in range(rounds):
-            os.sync()
-            copied = measure.run(["cp", "-a", tree, f"{base}/copy{number}"])
-            limits.append((copied + measure.run(["sync", "-f", f"{base}/copy{number}"])).wall)
-            os.sync()
-            found.append(apply(sources, _Root(f"{base}/root{number}")))
+        for _ in range(rounds):
+            limits.append(arena.copy().wall)
+            found.append(apply(arena.sources, _Root(arena.fresh())))
     limit = statistics.median(limits)
     steps = [statistics.median(each) for each in zip(*found, strict=True)]
     for name, seconds in zip(("read", "plan", "execute"), steps, strict=True):

@@ -8,7 +8,6 @@ whatever it is told; nothing of them is left when their processes are gone. Sour
 
 from __future__ import annotations
 
-import ipaddress
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from nodeagent.egress.node.dataplane import INSIDE
 from nodeagent.egress.node.part import GatewayPart, Timing
+from nodeagent.egress.site import family
 from nodeagent.host import namespaces
 from tests.fabric.network import until
 from tests.ovn.packages import Tree
@@ -89,7 +89,7 @@ def configuration(part: GatewayPart, timing: Timing) -> str:
     lines = ["bfd"]
     for peer in sorted(part.peers):
         lines += [
-            f" peer {peer} local-address {legs[ipaddress.ip_address(peer).version]} interface {INSIDE}",
+            f" peer {peer} local-address {legs[family(peer)]} interface {INSIDE}",
             f"  detect-multiplier {timing.multiplier}",
             f"  receive-interval {timing.min_rx}",
             f"  transmit-interval {timing.min_tx}",

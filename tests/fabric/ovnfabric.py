@@ -77,14 +77,15 @@ class Fabric:
         self.round()
         self.whole.nbctl("--wait=hv", "sync")
 
-    def program(self, document: dict[str, Any]) -> None:
-        """Have the rows of the gateway, and `parts`."""
+    def program(self, document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Have the rows of the gateway, and `parts`; the documents of these, by node."""
         self.cluster.documents[KEY] = document
         self.round()
         assert self.cluster.condition("Validated")[0] == "True", self.cluster.condition("Validated")
-        for told in self.cluster.status()["parts"]:
-            part = part_of({"gateway": KEY, **{name: each for name, each in told.items() if name != "node"}}, "status")
-            self.parts[told["node"]] = part
+        told = {each["node"]: {"gateway": KEY, **each} for each in self.cluster.status()["parts"]}
+        documents = {node: {key: value for key, value in each.items() if key != "node"} for node, each in told.items()}
+        self.parts |= {node: part_of(each, "status") for node, each in documents.items()}
+        return documents
 
     def build(self, name: str) -> None:
         """Have the instance on that node, and its speaker."""

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pytest
 
@@ -19,11 +18,12 @@ from nodeagent.changes.kernel import KernelChange, Make
 from nodeagent.egress.node.keeper import Keeper, Parts
 from nodeagent.egress.node.part import PREFIX, GatewayPart, Leg
 from nodeagent.engine.report import Report, State
-from nodeagent.host import namespaces, nftables
+from nodeagent.host import namespaces
 from nodeagent.host.gatewaycounters import passing
 from nodeagent.host.gatewaykernel import GatewayKernel
 from nodeagent.observed.kernel import Fact
 from tests.capabilities import require
+from tests.fabric.jam import jam
 from tests.fabric.namespace import inside
 from tests.fabric.network import DEADLINE, Router, network, until
 from tests.unit.egress.parts import part
@@ -165,24 +165,6 @@ def test_sources_that_are_kept_leave_with_their_own_address(site: _Site) -> None
         assert _asked(site.node) == POD
 
 
-_JAM: list[dict[str, Any]] = [
-    {"add": {"table": {"family": "inet", "name": "jam"}}},
-    {
-        "add": {
-            "chain": {
-                "family": "inet",
-                "table": "jam",
-                "name": "forward",
-                "type": "filter",
-                "hook": "forward",
-                "prio": 0,
-                "policy": "drop",
-            }
-        }
-    },
-]
-
-
 def _sent(site: _Site, datagrams: int) -> tuple[int, int]:
     """How many packets came to be forwarded and were, while the pod sent some to the world and some to the gateway."""
 
@@ -206,7 +188,7 @@ def test_counters_tell_what_comes_from_what_goes_on(site: _Site) -> None:
         until(lambda: _is_reached(site.node), "the world is reached")
     came, went = _sent(site, 100)
     assert came == went == 100
-    inside(site.node, lambda: namespaces.within(site.part.namespace, lambda: nftables.run(_JAM)))
+    inside(site.node, lambda: namespaces.within(site.part.namespace, lambda: jam("add")))
     came, went = _sent(site, 100)
     assert (came, went) == (100, 0)
 

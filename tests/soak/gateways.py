@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +21,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from nodeagent.egress.node.part import GatewayPart
-from nodeagent.egress.node.partfile import part_of
 from nodeagent.host.speakers import Speakers
 from tests.fabric.agents import daemon
 from tests.fabric.chassis import Chassis
 from tests.fabric.network import until
 from tests.fabric.ovnfabric import OUTSIDE, Fabric, fabric, order
 from tests.node.machine import CHECKOUT
+from tests.soak.acts import Acts, Loss
 from tests.soak.course import Fault
-from tests.unit.egress.test_programming import KEY
 
 _PARTS = "/run/parts"
 _COMMAND = (sys.executable, "-m", "nodeagent", "egress")
@@ -63,8 +61,7 @@ class Gateways:
         self._fabric, self._stack = fabric, stack
         self._nodes = {each.name: each for each in fabric.chassis[1:]}
         self._agents: dict[str, tuple[subprocess.Popen[bytes], ExitStack]] = {}
-        self._acts: list[tuple[float, str]] = []
-        self._missed: list[float] = []
+        self._acts, self._missed = Acts(time.monotonic), list[Loss]()
         self._over = threading.Event()
         self._order()
         stack.callback(self._clear)  # after the agents, which would start speakers again
@@ -81,11 +78,7 @@ class Gateways:
         )
 
     def _fault(self, name: str, invariant: str, act: Callable[[random.Random], None], *, ends: bool = False) -> Fault:
-        def noted(chance: random.Random) -> None:
-            self._acts.append((time.monotonic(), name))
-            act(chance)
-
-        return Fault(name, invariant, noted, ends)
+        return self._acts.noting(Fault(name, invariant, act, ends))
 
     def agents(self) -> Mapping[str, Path]:
         return {f"{self.name} {name}": Path(f"/proc/{process.pid}") for name, (process, _) in self._agents.items()}
@@ -126,20 +119,21 @@ class Gateways:
     def _cut_off(self, chance: random.Random) -> None:
         node, _ = self._one(chance)
         node.router.cut()
-        self._wait(lambda: self._said(node.name).get("cause") == "UpstreamDead", "the node has missed it")
-        self._wait(lambda: self._fabric.up() == self._sessions // 2, "routers have missed the node")
-        assert len(self._carrying()) == 1, "traffic leaves by a gateway that leads nowhere"
+        self._missed_by_all(node, "UpstreamDead")
         node.router.mend()
         self.counts["cut off"] += 1
 
     def _jam(self, chance: random.Random) -> None:
         node, part = self._one(chance)
-        self._nft(node, part, "add")
-        self._wait(lambda: self._said(node.name).get("cause") == "NothingForwarded", "the node has missed it")
-        self._wait(lambda: self._fabric.up() == self._sessions // 2, "routers have missed the node")
-        assert len(self._carrying()) == 1, "traffic leaves by a gateway that forwards nothing"
-        self._nft(node, part, "delete")
+        self._python(node, part.namespace, "-m", "tests.fabric.jam", "add")
+        self._missed_by_all(node, "NothingForwarded")
+        self._python(node, part.namespace, "-m", "tests.fabric.jam", "delete")
         self.counts["jams"] += 1
+
+    def _missed_by_all(self, node: Chassis, cause: str) -> None:
+        self._wait(lambda: self._said(node.name).get("cause") == cause, "the node has missed it")
+        self._wait(lambda: self._fabric.up() == self._sessions // 2, "routers have missed the node")
+        assert len(self._carrying()) == 1, "traffic leaves by a gateway through which none gets"
 
     def _damage(self, chance: random.Random) -> None:
         node, part = self._one(chance)
@@ -164,12 +158,8 @@ class Gateways:
 
     def _order(self) -> None:
         """Rows, and a file with its part on each node."""
-        self._fabric.cluster.documents[KEY] = order(500)
-        self._fabric.round()
-        for told in self._fabric.cluster.status()["parts"]:
-            document = {"gateway": KEY, **{name: each for name, each in told.items() if name != "node"}}
-            self._fabric.parts[told["node"]] = part_of(document, "status")
-            self._nodes[told["node"]].router.write(f"{_PARTS}/gw.json", json.dumps(document))
+        for name, document in self._fabric.program(order(500)).items():
+            self._nodes[name].router.write(f"{_PARTS}/gw.json", json.dumps(document))
 
     def _agent(self, name: str) -> None:
         node, running = self._nodes[name], self._stack.enter_context(ExitStack())
@@ -177,7 +167,7 @@ class Gateways:
         self._agents[name] = running.enter_context(daemon(node.router, *settings)), running
         namespace = self._fabric.parts[name].namespace
         self._wait(lambda: self._said(name).get("cause") == "GatewaysInPlace", f"{name} has its gateway")
-        self._python(node, namespace, _OFFLOAD)
+        self._python(node, namespace, "-c", _OFFLOAD)
 
     def _one(self, chance: random.Random) -> tuple[Chassis, GatewayPart]:
         name = chance.choice(sorted(self._nodes))
@@ -191,16 +181,8 @@ class Gateways:
         found: Mapping[str, object] = document["jobs"].get("egress", {})
         return found
 
-    def _nft(self, node: Chassis, part: GatewayPart, word: str) -> None:
-        """Add or delete a chain that drops whatever is forwarded."""
-        table = {"family": "inet", "table": "jam", "name": "jam"}
-        hook = {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"}
-        chain = [{"add": {"chain": {**table, **hook}}}] if word == "add" else []
-        commands = json.dumps([{word: {"table": {"family": "inet", "name": "jam"}}}, *chain])
-        self._python(node, part.namespace, f"from nodeagent.host import nftables; nftables.run({commands})")
-
-    def _python(self, node: Chassis, namespace: str, text: str) -> None:
-        command = ("env", f"PYTHONPATH={CHECKOUT}", sys.executable, "-c", text)
+    def _python(self, node: Chassis, namespace: str, *arguments: str) -> None:
+        command = ("env", f"PYTHONPATH={CHECKOUT}", sys.executable, *arguments)
         node.router.run("ip", "netns", "exec", namespace, *command)
 
     def _lacks_nothing(self, node: Chassis) -> bool:
@@ -240,29 +222,21 @@ class Gateways:
             with self._fabric.probing(_SLICE, _PAUSE) as told:
                 pass
             self.counts["probes"] += told["sent"]
-            self._missed += told["missed"]
+            self._missed += [(when, "no answer") for when in told["missed"]]
 
     def end(self) -> None:
         self._over.set()
 
     @property
     def lost(self) -> Counter[str]:
-        """Probes without an answer, by the last fault before each; "" for those before the first."""
-        times = [when for when, _ in self._acts]
-        names = ["", *(name for _, name in self._acts)]
-        return Counter(names[bisect_right(times, when)] for when in self._missed)
+        """Probes without an answer, by fault."""
+        return self._acts.lost(self._missed)
 
     @property
     def unkept(self) -> list[str]:
         """What the probes have seen and should not have."""
-        lost = self.lost
-        times = Counter(name for _, name in self._acts)
-        allowed = {"": _STALLED, **{name: _STALLED * times[name] for name in _COSTLESS}}
-        return [
-            f"{name or 'at first'}: {lost[name]} probes lost, allowed are {most}"
-            for name, most in allowed.items()
-            if lost[name] > most
-        ]
+        allowed = {"": _STALLED, **{name: _STALLED * self._acts.times(name) for name in _COSTLESS}}
+        return self._acts.unkept(self._missed, "probes", allowed)
 
     def _clear(self) -> None:
         """End the speakers, which outlive agents."""

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from pathlib import Path
 from tests.fabric.agents import agents_config, api_server, codes, daemon, eventually, state, text
 from tests.fabric.load import Load, load
 from tests.fabric.network import DEADLINE, VIP, Router, network, until
+from tests.soak.acts import Acts
 from tests.soak.course import Fault
 
 _PORT = 6443
@@ -44,7 +44,7 @@ class Shared:
         self._answers = answers
         self._stack = stack
         self._agents: dict[str, tuple[subprocess.Popen[bytes], ExitStack]] = {}
-        self._acts: list[tuple[float, str]] = []
+        self._acts = Acts(time.time)
         for router in self._members:
             self._keepalived(router)
             self._agent(router)
@@ -58,11 +58,7 @@ class Shared:
         )
 
     def _fault(self, name: str, invariant: str, act: Callable[[random.Random], None], *, ends: bool = False) -> Fault:
-        def noted(chance: random.Random) -> None:
-            self._acts.append((time.time(), name))
-            act(chance)
-
-        return Fault(name, invariant, noted, ends)
+        return self._acts.noting(Fault(name, invariant, act, ends))
 
     def agents(self) -> Mapping[str, Path]:
         return {f"{self.name} {name}": Path(f"/proc/{process.pid}") for name, (process, _) in self._agents.items()}
@@ -145,32 +141,13 @@ class Shared:
     # -- the client ---------------------------------------------------------------------------------------------------
 
     def lost(self, load: Load) -> Counter[str]:
-        """Requests that failed, by the last fault before each; "" for those before the first."""
-        times = [when for when, _ in self._acts]
-        names = ["", *(name for _, name in self._acts)]
-        return Counter(names[bisect_right(times, began)] for began, _ in load.failures)
-
-    def _story(self, load: Load, name: str) -> str:
-        """Each request that was lost after the fault `name`: how long after it, what had been before, and why."""
-        times = [when for when, _ in self._acts]
-        told = []
-        for began, why in load.failures:
-            last = bisect_right(times, began) - 1
-            if last >= 0 and self._acts[last][1] == name:
-                before = self._acts[last - 1][1] if last else "nothing"
-                told.append(f"{began - times[last]:.2f} s after it (before it: {before}): {why}")
-        return "; ".join(told)
+        """Requests that failed, by fault."""
+        return self._acts.lost(load.failures)
 
     def unkept(self, load: Load) -> list[str]:
         """What the client has seen and should not have."""
-        lost = self.lost(load)
-        hand_overs = sum(name == _HANDED_OVER for _, name in self._acts)
-        allowed = {"": 0, _AGENT_KILLED: 0, _BACKUP_KILLED: 0, _HANDED_OVER: 2 * hand_overs}
-        return [
-            f"{name or 'at first'}: {lost[name]} requests lost, allowed are {most}: {self._story(load, name)}"
-            for name, most in allowed.items()
-            if lost[name] > most
-        ]
+        allowed = {"": 0, _AGENT_KILLED: 0, _BACKUP_KILLED: 0, _HANDED_OVER: 2 * self._acts.times(_HANDED_OVER)}
+        return self._acts.unkept(load.failures, "requests", allowed)
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.soak.acts import Acts
+from tests.soak.course import Fault
 from tests.soak.growth import Size, growths
 from tests.soak.soak import soak, text
 
@@ -19,6 +22,21 @@ def test_a_minute_of_all_jobs_under_faults_keeps_every_invariant(tmp_path: Path)
     for each in found:
         assert set(each.course.took) == {fault.name for fault in each.faults}, told
         assert each.course.growths, told
+
+
+def test_a_loss_belongs_to_the_last_fault_before_it() -> None:
+    now = iter([1.0, 2.0])
+    acts = Acts(lambda: next(now))
+    for name in ("cut", "jam"):
+        acts.noting(Fault(name, "", lambda _: None)).act(random.Random(1))
+    losses = [(0.5, "early"), (1.5, "refused"), (1.6, "refused"), (2.5, "late")]
+    assert acts.lost(losses) == {"": 1, "cut": 2, "jam": 1}
+    assert acts.unkept(losses, "probes", {"": 1, "cut": 2}) == []
+    assert acts.unkept(losses, "probes", {"": 0, "jam": 0}) == [
+        "at first: 1 probes lost, allowed are 0: ",
+        "jam: 1 probes lost, allowed are 0: 0.50 s after it (before it: cut): late",
+    ]
+    assert acts.times("cut") == 1
 
 
 def test_what_comes_and_goes_is_no_growth() -> None:
