@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import itertools
 import json
@@ -23,7 +24,14 @@ from nodeagent.machineconfig import baseline, inspection
 from nodeagent.settings import Settings
 
 _DEADLINE = 120.0
-_BY_NEED = ("policydocument", "render", "resolve", "source")  # what the agent imports when it first reads sources
+_BY_NEED = (  # what the agent imports when it first plans
+    "certs.catalog",
+    "machineconfig.policydocument",
+    "machineconfig.proposal",
+    "machineconfig.render",
+    "machineconfig.resolve",
+    "machineconfig.source",
+)
 
 
 def steps(work: str, node: Node) -> dict[str, Cost]:
@@ -72,7 +80,8 @@ _WORK = {"apply": _apply, "sweep": _sweep, "look": _look}
 
 def _main(work: str, root: str, source: str) -> dict[str, Cost]:
     for name in _BY_NEED:
-        importlib.import_module(f"nodeagent.machineconfig.{name}")
+        importlib.import_module(f"nodeagent.{name}")
+    gc.freeze()  # as the daemon does when it has started
     with agent.opened(Settings(root=root)) as place:
         moments = [("begin", _now()), *((step, _now()) for step in _WORK[work](place, source))]
     return {step: _between(before, after) for (_, before), (step, after) in itertools.pairwise(moments)}

@@ -12,7 +12,7 @@ from enum import StrEnum
 from importlib import resources
 
 from nodeagent.agent.vipunit import asleep, enablement
-from nodeagent.agent.workplace import Workplace
+from nodeagent.agent.workplace import VIP_RECORD, Workplace
 from nodeagent.changes.files import FileChange, Phase, WriteFile
 from nodeagent.changes.units import UNIT_DIRECTORY, DaemonReload, ReloadUnit, RestartUnit, StopUnit
 from nodeagent.engine.plan import Change, Plan
@@ -31,7 +31,7 @@ from nodeagent.settings import Settings
 from nodeagent.vip.adoption import lacking
 from nodeagent.vip.configuration import Vip
 from nodeagent.vip.inventory import installations
-from nodeagent.vip.setup import CONFIG, DROPIN, FIFO, GUARD, RECORD, UNIT, Setup, dropin, unreachable
+from nodeagent.vip.setup import CONFIG, DROPIN, FIFO, GUARD, UNIT, Setup, dropin, unreachable
 
 _THERE = "/bin/true"
 _SOURCES = ("nodeagent vip configure",)
@@ -139,8 +139,8 @@ def _file(text: str, mode: int) -> File:
 
 
 def _applied(place: Workplace) -> Applied:
-    data = place.store.read(RECORD)
-    return Applied(config="vip") if data is None else Applied.decode(data, RECORD)
+    data = place.store.read(VIP_RECORD)
+    return Applied(config="vip") if data is None else Applied.decode(data, VIP_RECORD)
 
 
 def _expect_free(place: Workplace, ours: Applied, way: Way) -> dict[str, Declared]:
@@ -181,7 +181,7 @@ def _elsewhere(daemon: Daemon) -> Problem:
 
 def _proposal(place: Workplace, paths: Mapping[str, Declared], applied: Applied) -> Proposal:
     desired = Desired("vip", paths, applied.units, applied.account, applied.kernel)
-    record = f"{place.store.path}/{RECORD}"
+    record = f"{place.store.path}/{VIP_RECORD}"
     observed = place.node.states((*paths_of_interest(desired, applied), record))
     found = difference(desired, applied, observed, place.node.original, place.node.owner)
     forward, compensations = _forward(place, found.changes, wanted=CONFIG in paths)
@@ -192,7 +192,7 @@ def _proposal(place: Workplace, paths: Mapping[str, Declared], applied: Applied)
     )
     records = () if after.encode() == applied.encode() else (written,)
     plan = Plan.of([*found.changes, *forward], records=records, compensations=compensations)
-    return Proposal(plan, after, (), {})
+    return Proposal(plan, after, (), dict)
 
 
 def _forward(place: Workplace, changes: tuple[FileChange, ...], *, wanted: bool) -> tuple[list[Change], list[Change]]:

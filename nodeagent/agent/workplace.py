@@ -26,6 +26,7 @@ from nodeagent.settings import Settings
 if TYPE_CHECKING:
     from nodeagent.machineconfig.source import Documents
 
+VIP_RECORD = "vip.json"  # in the state directory: what `vip configure` has set up, and what stood there before
 _ANSWER = 10.0  # seconds that systemd may take to tell of units; carrying out an action may take longer
 
 
@@ -82,10 +83,8 @@ def _renewed(settings: Settings) -> Mapping[str, str]:
 
 def _set_up(store: Store) -> Mapping[str, str]:
     """Paths that `nodeagent vip configure` has written, by owner."""
-    from nodeagent.vip.setup import RECORD  # noqa: PLC0415 - by need
-
-    data = store.read(RECORD)
-    entries = Applied.decode(data, RECORD).entries if data is not None else {}
+    data = store.read(VIP_RECORD)
+    entries = Applied.decode(data, VIP_RECORD).entries if data is not None else {}
     ours = (path for path, entry in entries.items() if entry.subject is not Subject.PARENT)
     return dict.fromkeys(ours, "nodeagent vip configure")
 

@@ -58,6 +58,8 @@ class Trace:
 
     @classmethod
     def of(cls, state: FileState) -> Trace:
+        if state is ABSENT:
+            return NOTHING
         mode = state.mode if state.type in _WITH_MODE else 0  # a link has none of its own
         return cls(state.type, mode, state.uid, state.gid, state.digest, state.target)
 
@@ -67,7 +69,7 @@ class Trace:
         if self.type in _WITH_MODE:
             facts["mode"] = f"{self.mode:04o}"
         if self.type is not FileType.ABSENT:
-            facts |= {"uid": self.uid, "gid": self.gid}
+            facts["uid"], facts["gid"] = self.uid, self.gid
         if self.digest:
             facts["digest"] = self.digest
         if self.target:
@@ -121,8 +123,8 @@ class _PathChange:
         facts = {
             "change": type(self).__name__,
             "path": self.path,
-            "before": Trace.of(self.before).facts() | _size(self.before.type, self.before.size),
-            "after": self.after.facts() | _size(self.after.type, self.size),
+            "before": _sized(Trace.of(self.before), self.before.size),
+            "after": _sized(self.after, self.size),
         }
         if self.sources:
             facts["sources"] = list(self.sources)
@@ -131,8 +133,12 @@ class _PathChange:
         return facts
 
 
-def _size(kind: FileType, size: int) -> dict[str, int]:
-    return {"size": size} if kind is FileType.FILE else {}
+def _sized(trace: Trace, size: int) -> dict[str, Any]:
+    """The facts of a trace, and of a regular file its size in bytes."""
+    facts = trace.facts()
+    if trace.type is FileType.FILE:
+        facts["size"] = size
+    return facts
 
 
 def _xattrs(xattrs: tuple[tuple[str, bytes], ...]) -> dict[str, dict[str, str]]:
@@ -167,8 +173,8 @@ class WriteFile(_PathChange):
     def size(self) -> int:
         return len(self.data)
 
-    @property
-    def after(self) -> Trace:
+    @cached_property
+    def after(self) -> Trace:  # kept: planning asks for it many times
         return Trace(FileType.FILE, self.mode, self.uid, self.gid, self.digest)
 
     def facts(self) -> dict[str, Any]:
@@ -303,10 +309,19 @@ class Inverse:
     xattrs: tuple[tuple[str, bytes], ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"undo": str(self.undo), "path": self.path}
-        facts |= {"before": self.before.facts(), "after": self.after.facts(), "aside": self.aside}
-        facts |= {"stamp": list(self.stamp)} | _xattrs(self.xattrs)
-        return facts if self.actor is None else facts | {"actor": [self.actor.uid, self.actor.gid]}
+        facts = {
+            "undo": str(self.undo),
+            "path": self.path,
+            "before": self.before.facts(),
+            "after": self.after.facts(),
+            "aside": self.aside,
+            "stamp": list(self.stamp),
+        }
+        if self.xattrs:
+            facts |= _xattrs(self.xattrs)
+        if self.actor is not None:
+            facts["actor"] = [self.actor.uid, self.actor.gid]
+        return facts
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Inverse:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -92,5 +93,13 @@ class Plan:
 
 
 def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
-    unique = dict.fromkeys(changes)
-    return tuple(sorted(unique, key=lambda change: (change.order, type(change).__name__)))
+    kept: list[Change] = []
+    for _, (first, *others) in groupby(sorted(changes, key=_place), key=_place):
+        kept += (
+            dict.fromkeys((first, *others)) if others else (first,)
+        )  # seldom: a hash covers all that will be written
+    return tuple(kept)
+
+
+def _place(change: Change) -> tuple[tuple[int, str], str]:
+    return change.order, type(change).__name__

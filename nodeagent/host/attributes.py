@@ -31,7 +31,9 @@ def compared(descriptor: int) -> Attributes:
 
 def give(descriptor: int, mode: int, uid: int, gid: int, xattrs: Iterable[tuple[str, bytes]]) -> None:
     """Set owner, attributes and mode of an open file whose bytes are already there."""
-    os.fchown(descriptor, uid, gid)
+    seen = os.fstat(descriptor)
+    if (seen.st_uid, seen.st_gid) != (uid, gid):  # costs more than to look, even where it would change nothing
+        os.fchown(descriptor, uid, gid)
     for name, value in xattrs:
         os.setxattr(descriptor, name, value)
     os.fchmod(descriptor, mode)

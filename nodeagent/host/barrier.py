@@ -1,8 +1,8 @@
 """Makes a batch durable: returns once every file and directory that was noted has reached stable storage.
 
 syncfs(2) does it in one call a file system but also flushes everybody else's dirty pages, so it is used only while
-there are few of those; otherwise each file and directory is flushed by itself, in threads. Either way an error is the
-kernel saying that data may be lost, and is fatal to the batch.
+there are few of those; otherwise each file and directory is flushed by itself, in threads. A large batch is written in
+the background while it is still being made. An error is the kernel saying that data may be lost, and fatal to a batch.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from threading import Thread
 
 from nodeagent.host.syscalls import syncfs
 from nodeagent.host.tree import Tree, split
@@ -29,23 +30,53 @@ class Barrier:
         self._tree = tree
         self._entries: set[str] = set()
         self._inodes: set[str] = set()
+        self._made: set[tuple[str, str]] = set()
+        self._ahead: _Ahead | None = None
 
     def note(self, path: str, *, inode: bool = False) -> None:
         """`path` was made, renamed or removed; with `inode`, what stands there has new bytes or metadata."""
-        self._entries.add(split(path)[0])
+        self.touched(split(path)[0])
         if inode:
             self._inodes.add(path)
 
+    def touched(self, directory: str) -> None:
+        """A name in `directory` was made, renamed or removed."""
+        self._entries.add(directory)
+
+    def made(self, directory: str, name: str) -> None:
+        """`name` is a new file in `directory`, and so on the same file system."""
+        self._entries.add(directory)
+        self._made.add((directory, name))
+
+    def hasten(self, directory: str) -> None:
+        """Have what was touched on the file system of `directory` written meanwhile, so that `settle` waits less.
+
+        Does nothing while an earlier call is still at it, or where it would write what is others'.
+        """
+        if (self._ahead is not None and self._ahead.at_work()) or dirty_bytes() > _MANY_DIRTY:
+            return
+        self._catch_up()
+        here = f"{directory.rstrip('/')}/."
+        with suppress(PermissionError):  # a directory that we may not list: `settle` will see
+            self._ahead = _Ahead(_Opened(here, self._open(here)))
+
+    def _catch_up(self) -> None:
+        """Wait for what is written meanwhile; OSError if that has failed."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.end()
+
     def settle(self) -> None:
         """Wait until all that was noted, and is still there, is on stable storage."""
+        self._catch_up()
         directories = [f"{path.rstrip('/')}/." for path in sorted(self._entries)]
-        inodes = sorted(self._inodes)
-        self._entries, self._inodes = set(), set()
+        inodes, made = sorted(self._inodes), sorted(self._made)
+        self._entries, self._inodes, self._made = set(), set(), set()
         if dirty_bytes() <= _MANY_DIRTY:
             self._flush_file_systems([*directories, *inodes])
             return
         try:
-            self._flush_each([*inodes, *directories])
+            self._flush_each([*inodes, *(f"{directory.rstrip('/')}/{name}" for directory, name in made), *directories])
         except PermissionError:  # a file that not even its owner may read: only root could flush it by itself
             self._flush_file_systems([*directories, *inodes])
 
@@ -105,6 +136,37 @@ class _Opened:
         except OSError as error:
             error.filename = self.path.removesuffix("/.")
             raise
+
+
+class _Ahead:
+    """A flush of the whole file system of an open directory, in a thread that closes it."""
+
+    def __init__(self, directory: _Opened) -> None:
+        self._directory = directory
+        self._failure: OSError | None = None
+        self._thread = Thread(target=self._flush, name="flush")
+        try:
+            self._thread.start()
+        except RuntimeError:  # as many threads as we may have: then now
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            self._directory.flush(syncfs)
+        except OSError as error:
+            self._failure = error
+        finally:
+            os.close(self._directory.descriptor)
+
+    def at_work(self) -> bool:
+        return self._thread.is_alive()
+
+    def end(self) -> None:
+        """Wait for it; OSError if it has failed, which the kernel tells but once."""
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._failure is not None:
+            raise self._failure
 
 
 def dirty_bytes() -> int:

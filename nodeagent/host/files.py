@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nodeagent.changes.files import (
@@ -31,7 +31,7 @@ from nodeagent.host import attributes
 from nodeagent.host.barrier import Barrier
 from nodeagent.host.observe import Observer, acting, file_type, identity
 from nodeagent.host.restoration import Restoration, remove_if_empty
-from nodeagent.host.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, rename
+from nodeagent.host.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, acting_as, rename
 from nodeagent.host.tree import Tree, UnsafeLink, beside, split
 from nodeagent.observed.files import FileType
 
@@ -39,6 +39,8 @@ ASIDE = ".nodeagent-"  # how the names of everything that is put aside begin
 
 # What is still there when a batch has been put in place: the rename of something new has used up its aside name.
 _LEAVES_SOMETHING = frozenset({Undo.SWAP, Undo.RESTORE, Undo.LATER})
+
+_STRIDE = 1 << 20  # bytes that are written before the disk gets to see them: a millisecond's work for most
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -57,6 +59,7 @@ class FileEffects:
         self._barrier = Barrier(tree)
         self._staged: Mapping[str, str] = {}
         self._altered: set[tuple[int, ...]] = set()
+        self._written = 0  # bytes that the disk has not been told of
         self._restoration = Restoration(tree, self._observer, self._barrier)
 
     def inverses(self, changes: Sequence[FileChange], transaction: str) -> list[Mapping[str, Any]]:
@@ -69,15 +72,13 @@ class FileEffects:
         pairs = [(change, facts["aside"]) for change, facts in zip(changes, inverses, strict=True)]
         self._staged = {change.path: aside for change, aside in pairs if isinstance(change, WriteFile)}
         for change, aside in sorted(pairs, key=lambda pair: _is_hard_link(pair[0])):
-            with _as_planned(change):
-                self._stage(change, aside)
+            _as_planned(self._stage, change, aside)
 
     def commit(self, changes: Sequence[FileChange], inverses: Sequence[Mapping[str, Any]]) -> None:
         """Put every staged state in place, in order."""
         self._altered.clear()
         for change, facts in zip(changes, inverses, strict=True):
-            with _as_planned(change):
-                self._commit(change, facts["aside"])
+            _as_planned(self._commit, change, facts["aside"])
 
     def undo(self, inverses: Sequence[Mapping[str, Any]]) -> None:
         """Take back whatever of the batch was made, last first."""
@@ -116,20 +117,23 @@ class FileEffects:
                 pass  # nothing to make ready
 
     def _stage_file(self, change: WriteFile, aside: str) -> None:
-        with self._created(beside(change.path, aside)) as descriptor:
+        directory = split(change.path)[0]
+        descriptor = self._create(directory, aside)
+        try:
             _write(descriptor, change.data)
             attributes.give(descriptor, change.mode, change.uid, change.gid, change.xattrs)
-
-    @contextlib.contextmanager
-    def _created(self, path: str) -> Iterator[int]:
-        """A new file that only we can read as yet, open for writing."""
-        directory, name = split(path)
-        descriptor = os.open(name, _CREATE, 0o600, dir_fd=self._tree.directory(directory))
-        try:
-            self._barrier.note(path, inode=True)
-            yield descriptor
         finally:
             os.close(descriptor)
+        self._written += len(change.data)
+        if self._written >= _STRIDE:
+            self._written = 0
+            self._barrier.hasten(directory)
+
+    def _create(self, directory: str, name: str) -> int:
+        """A new file that only we can read as yet, open for writing."""
+        descriptor = os.open(name, _CREATE, 0o600, dir_fd=self._tree.directory(directory))
+        self._barrier.made(directory, name)
+        return descriptor
 
     def _stage_link(self, change: MakeLink, aside: str) -> None:
         parent = self._tree.directory(split(change.path)[0])
@@ -172,8 +176,11 @@ class FileEffects:
         data = self._read_original(change)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(digest, dir_fd=self._tree.directory(self._originals))
-        with self._created(blob) as descriptor:
+        descriptor = self._create(self._originals, digest)
+        try:
             _write(descriptor, data)
+        finally:
+            os.close(descriptor)
         if self._observer.state(blob).digest != digest:
             raise _overtaken(change)
 
@@ -199,20 +206,22 @@ class FileEffects:
                 pass  # made while staging: neither is read by anybody yet
 
     def _swap_in(self, change: WriteFile | MakeLink, aside: str) -> None:
+        directory, name = split(change.path)
         absent = change.before.type is FileType.ABSENT
-        self._rename(change.path, aside, split(change.path)[1], RENAME_NOREPLACE if absent else RENAME_EXCHANGE)
+        self._rename(directory, aside, name, RENAME_NOREPLACE if absent else RENAME_EXCHANGE)
         if not absent:
             self._expect(change, beside(change.path, aside))
 
     def _take_away(self, change: RemovePath, aside: str) -> None:
         if change.before.type is FileType.DIRECTORY:
             return  # only once the files that stood in it are not even aside any more
-        self._rename(change.path, split(change.path)[1], aside, RENAME_NOREPLACE)
+        directory, name = split(change.path)
+        self._rename(directory, name, aside, RENAME_NOREPLACE)
         self._expect(change, beside(change.path, aside))
 
-    def _rename(self, path: str, old: str, new: str, flags: int) -> None:
-        self._barrier.note(path)
-        rename(self._tree.directory(split(path)[0]), old, new, flags)
+    def _rename(self, directory: str, old: str, new: str, flags: int) -> None:
+        self._barrier.touched(directory)
+        rename(self._tree.directory(directory), old, new, flags)
 
     def _set_metadata(self, change: SetMetadata) -> None:
         with self._opened(change.path) as descriptor:
@@ -272,15 +281,19 @@ def _overtaken(change: FileChange) -> Transient:
     return Transient(f"{change.path}: changed while the plan was being applied; plan again")
 
 
-@contextlib.contextmanager
-def _as_planned(change: FileChange) -> Iterator[None]:
+def _as_planned(act: Callable[[FileChange, str], None], change: FileChange, aside: str) -> None:
     """Act in the name of the change's actor; tell from other failures that the path is not as the plan saw it."""
+    actor = None if isinstance(change, KeepOriginal) else change.actor
     try:
-        with acting(None if isinstance(change, KeepOriginal) else change.actor, change.path):
-            yield
+        if actor is None:  # a thousand files at a time: not even an empty context
+            act(change, aside)
+        else:
+            with acting_as(actor.uid, actor.gid):
+                act(change, aside)
     except UnsafeLink as error:
         raise Transient(f"{change.path}: a parent directory {error.strerror}") from error
     except OSError as error:
         if error.errno in _OVERTAKEN:
             raise _overtaken(change) from error
+        error.filename = change.path
         raise

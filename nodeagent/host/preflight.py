@@ -26,6 +26,8 @@ from nodeagent.host.syscalls import acting_as, immutable
 from nodeagent.host.tree import Tree, UnsafeLink, ancestors, split
 from nodeagent.observed.files import FileType
 
+_libc = ctypes.CDLL(None)
+
 _NODE = "this node"
 _BLOCK = 4096  # bytes that the smallest file takes
 _SPARE = 1 << 20  # bytes of a file system that are left free
@@ -67,17 +69,20 @@ class _Check:
         self._tree = tree
         self._originals = originals
         self._mounts = frozenset(mount_points())
+        self._nearest: dict[str, str] = {}
         self._parents: dict[tuple[str, Actor | None], list[Problem]] = {}
+        self._uid, self._gids = os.geteuid(), {os.getegid(), *os.getgroups()}
 
     def all(self, changes: Sequence[FileChange]) -> Iterator[Problem]:
         self._tree.forget()
         made = {change.path for change in changes if isinstance(change, MakeDirectory)}
         room = _Room(self._tree)
         for change in changes:
-            found = [*self._target(change), *self._parent(change, made), *self._owner(change)]
+            where = self._where(change)
+            found = [*self._target(change), *self._parent(where, change, made), *self._owner(change)]
             yield from found
             if not found:
-                room.need(self._where(change), _size(change))
+                room.need(where, _size(change))
         yield from room.lack()
 
     def _target(self, change: FileChange) -> Iterator[Problem]:
@@ -132,9 +137,11 @@ class _Check:
             message = f"its target {change.target} lies on another file system"
             yield Problem(_NODE, change.path, message, "declare a symbolic link, or a file")
 
-    def _parent(self, change: FileChange, made: set[str]) -> list[Problem]:
-        """Problems of the directory that the change will write into, checked once each."""
-        directory = next(each for each in ancestors(self._where(change)) if each not in made)
+    def _parent(self, where: str, change: FileChange, made: set[str]) -> list[Problem]:
+        """Problems of the directory that the change will write into, or of what it is made in; checked once each."""
+        directory = self._nearest.get(where)
+        if directory is None:
+            directory = self._nearest[where] = next(each for each in ancestors(where) if each not in made)
         actor = None if isinstance(change, KeepOriginal) else change.actor
         if (directory, actor) not in self._parents:
             with acting_as(actor.uid, actor.gid) if actor else nullcontext():
@@ -160,15 +167,16 @@ class _Check:
         finally:
             os.close(descriptor)
 
-    def _owner(self, change: FileChange) -> Iterator[Problem]:
+    def _owner(self, change: FileChange) -> Sequence[Problem]:
         """Only root can give files away."""
-        if os.geteuid() == 0 or isinstance(change, RemovePath | KeepOriginal):
-            return
+        if self._uid == 0 or isinstance(change, RemovePath | KeepOriginal):
+            return ()
         if isinstance(change, MakeLink) and change.hard:
-            return
-        if change.uid != os.geteuid() or change.gid not in (os.getegid(), *os.getgroups()):
-            advice = "run as root, or leave user and group out"
-            yield Problem(_NODE, change.path, f"only root can make it owned by {change.uid}:{change.gid}", advice)
+            return ()
+        if change.uid == self._uid and change.gid in self._gids:
+            return ()
+        message = f"only root can make it owned by {change.uid}:{change.gid}"
+        return (Problem(_NODE, change.path, message, "run as root, or leave user and group out"),)
 
 
 class _Room:
@@ -257,7 +265,7 @@ def _real(descriptor: int) -> str:
 def _magic(descriptor: int) -> int:
     """f_type of fstatfs(2), which os.fstatvfs does not give."""
     buffer = (ctypes.c_long * 32)()
-    if ctypes.CDLL(None, use_errno=True).fstatfs(descriptor, buffer) != 0:
+    if _libc.fstatfs(descriptor, buffer) != 0:
         return 0
     return buffer[0] & 0xFFFFFFFF
 

@@ -51,8 +51,10 @@ class Original:
         return cls(Trace.of(state), state.xattrs)
 
     def facts(self) -> dict[str, Any]:
-        xattrs = {name: base64.b64encode(value).decode() for name, value in self.xattrs}
-        return self.trace.facts() | ({"xattrs": xattrs} if xattrs else {})
+        facts = self.trace.facts()
+        if self.xattrs:
+            facts["xattrs"] = {name: base64.b64encode(value).decode() for name, value in self.xattrs}
+        return facts
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Original:
@@ -222,7 +224,7 @@ class Applied:
             "held": self.held,
             "foreignDropins": list(self.foreign_dropins),
         }
-        lines = (f"{json.dumps(path)}:{_compact(entry.facts())}" for path, entry in sorted(self.entries.items()))
+        lines = (f"{_compact(path)}:{_compact(entry.facts())}" for path, entry in sorted(self.entries.items()))
         entries = ",\n".join(lines)
         return f'{_compact(head)[:-1]},"entries":{{\n{entries}\n}}}}\n'.encode()
 
@@ -262,5 +264,4 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _compact(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+_compact = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # one for all lines: making it costs more

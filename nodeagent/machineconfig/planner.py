@@ -52,7 +52,8 @@ def paths_of_interest(desired: Desired, applied: Applied) -> tuple[str, ...]:
     """Every path whose state must be known to plan: what is declared, what is managed, and all parents of both."""
     known = {*desired.paths, *applied.entries, *applied.removed, *desired.unwanted}
     known |= {link.target for link in desired.paths.values() if isinstance(link, Link) and link.hard}
-    return tuple(sorted(known | {parent for path in known for parent in parents(path)}))
+    nearest = {path.rpartition("/")[0] for path in known} - {""}
+    return tuple(sorted(known | nearest | {parent for path in nearest for parent in parents(path)}))
 
 
 def parents(path: str) -> Iterable[str]:
@@ -89,11 +90,14 @@ def _with_parents(
     desired: Desired, applied: Applied, observed: Mapping[str, FileState], owner: tuple[int, int]
 ) -> dict[str, Declared]:
     """What is declared, with the directories that it needs and nobody has made or made before for this."""
-    paths = dict(desired.paths)
+    paths, seen = dict(desired.paths), set[str]()
     for path, declared in desired.paths.items():
         if isinstance(declared, Absent):
             continue
         for parent in parents(path):
+            if parent in seen:
+                break  # and so are all above it
+            seen.add(parent)
             ours = applied.entries.get(parent)
             missing = observed.get(parent, ABSENT).type is FileType.ABSENT
             if parent not in paths and (missing or (ours is not None and ours.subject is Subject.PARENT)):
@@ -233,10 +237,12 @@ class _Planner:
     def _metadata(self, declared: File | Directory, state: FileState, mode: int) -> tuple[int, int, int]:
         """Mode and owner to have: as declared, else as it stands, else the default."""
         there = state.type is _type(declared)
-        standing = (state.mode, state.uid, state.gid) if there else (mode, *self.owner)
-        wanted = (declared.mode, declared.uid, declared.gid)
-        chosen = tuple(is_ if want is None else want for want, is_ in zip(wanted, standing, strict=True))
-        return chosen[0], chosen[1], chosen[2]
+        mode, uid, gid = (state.mode, state.uid, state.gid) if there else (mode, *self.owner)
+        return (
+            mode if declared.mode is None else declared.mode,
+            uid if declared.uid is None else declared.uid,
+            gid if declared.gid is None else declared.gid,
+        )
 
     def _directory(self, path: str, directory: Directory, state: FileState) -> FileChange | None:
         mode, uid, gid = self._metadata(directory, state, _PARENT_MODE)
@@ -367,7 +373,7 @@ def _wanted_xattrs(state: FileState, entry: Entry | None) -> tuple[tuple[str, by
     File capabilities belong to the bytes they were given to and are not carried over to others.
     """
     if entry is None:
-        return tuple((name, value) for name, value in state.xattrs if name != _CAPABILITIES)
+        return tuple((name, value) for name, value in state.xattrs if name != _CAPABILITIES) if state.xattrs else ()
     if any(name == LABEL for name, _ in entry.xattrs):
         return entry.xattrs
     return tuple(sorted((*entry.xattrs, *((name, value) for name, value in state.xattrs if name == LABEL))))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 from nodeagent.changes.boot import RegenerateBootMenu
 from nodeagent.changes.files import FileChange, KeepOriginal, Phase, Trace, WriteFile
@@ -70,7 +71,12 @@ class Proposal:
     plan: Plan
     applied: Applied
     actions: tuple[Action, ...]
-    predicted: Mapping[Change, tuple[Action, ...]]
+    foresee: Callable[[], Mapping[Change, tuple[Action, ...]]] = field(repr=False)
+
+    @cached_property
+    def predicted(self) -> Mapping[Change, tuple[Action, ...]]:
+        """The actions that each single change asks for; found when somebody wants to see them."""
+        return self.foresee()
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def propose(desired: Desired, applied: Applied, policy: Policy, situation: Situa
         compensations=_compensations(forward, situation),
         final=final,
     )
-    return Proposal(plan, after, taken, _predict(found.changes, found.entries, applied, policy))
+    return Proposal(plan, after, taken, partial(_predict, found.changes, found.entries, applied, policy))
 
 
 def remedy(desired: Desired, applied: Applied, policy: Policy, situation: Situation, paths: Collection[str]) -> Plan:

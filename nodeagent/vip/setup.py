@@ -17,7 +17,6 @@ UNIT = "keepalived.service"
 CONFIG = "/etc/keepalived/keepalived.conf"
 GUARD = "/etc/keepalived/nodeagent-guard"
 DROPIN = f"/etc/systemd/system/{UNIT}.d/nodeagent.conf"
-RECORD = "vip.json"  # in the state directory: what was set up, and what stood there before
 FIFO = "vrrp.fifo"  # in the agent's run directory, as is the track file
 
 _RUN = "/run/"

@@ -86,6 +86,11 @@ def fsync(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return _lab(tmp_path_factory.mktemp("fsync"), "fsync")
 
 
+@pytest.fixture(scope="module")
+def ahead(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return _lab(tmp_path_factory.mktemp("ahead"), "ahead")
+
+
 def _each(check: Callable[[Call, str], None], cases: Iterable[tuple[Call, str]]) -> None:
     """Check all cases, two at a time, and fail with all that are wrong."""
 
@@ -137,6 +142,12 @@ def test_every_flush_of_a_file_by_itself(fsync: Lab) -> None:
     assert "syncfs" not in fsync.calls
     cases = [(call, fault) for call in fsync.calls["fsync"] for fault in _FAULTS[:2]]
     _each(lambda call, fault: _check(fsync, call, fault), cases)
+
+
+def test_every_flush_ahead_of_the_barrier(ahead: Lab, syncfs: Lab) -> None:
+    assert len(ahead.calls["syncfs"]) > len(syncfs.calls["syncfs"])
+    cases = [(call, fault) for call in ahead.calls["syncfs"] for fault in _FAULTS[:2]]
+    _each(lambda call, fault: _check(ahead, call, fault), cases)
 
 
 def test_recovery_is_killed_too(syncfs: Lab) -> None:

@@ -28,7 +28,10 @@ _NONE: Final[Mapping[str, str]] = {}
 
 
 class UnitFiles:
-    """Those of `node`, below `texts` (by unit) and `dropins` (by unit and name) that a configuration brings."""
+    """Those of `node`, below `texts` (by unit) and `dropins` (by unit and name) that a configuration brings.
+
+    Each directory of units is listed once: make another one to see what has changed since.
+    """
 
     def __init__(
         self, node: Node, texts: Mapping[str, str] = _NONE, dropins: Mapping[str, Mapping[str, str]] | None = None
@@ -36,6 +39,7 @@ class UnitFiles:
         self._node = node
         self._texts = texts
         self._dropins = dropins or {}
+        self._listed: dict[str, frozenset[str]] = {}
 
     def find(self, name: str) -> tuple[str, str] | None:
         """Path and text of the unit's file, or of its template; what the configuration brings comes first."""
@@ -51,11 +55,19 @@ class UnitFiles:
     def dropins(self, name: str) -> list[str]:
         """Texts of the unit's dropins, in the order in which systemd reads them; [Install] counts there too."""
         texts = dict(self._dropins.get(name, _NONE))
-        for directory in (f"{path}.d" for path in _places(name)):
+        for base in _UNIT_PATH:
+            if f"{name}.d" not in self._names(base):
+                continue
+            directory = f"{base}/{name}.d"
             for entry in self._node.entries(directory):
                 if entry.endswith(".conf") and entry not in texts:
                     texts[entry] = text(self._node, f"{directory}/{entry}") or ""
         return [found for _, found in sorted(texts.items())]
+
+    def _names(self, directory: str) -> frozenset[str]:
+        if directory not in self._listed:
+            self._listed[directory] = frozenset(self._node.entries(directory))
+        return self._listed[directory]
 
     def mask(self, name: str) -> str:
         """The path of the link that masks the unit, "" if none does; a stronger unit file hides a mask as well."""

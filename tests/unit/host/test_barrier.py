@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -14,6 +15,8 @@ from nodeagent.host import barrier
 from nodeagent.host.barrier import Barrier, dirty_bytes
 from nodeagent.host.syscalls import syncfs
 from nodeagent.host.tree import Tree
+
+_PATIENCE = 10.0  # seconds
 
 
 class Disk:
@@ -176,6 +179,71 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(noted: Barrier, root: Pat
     noted.note("/a/link", inode=True)
     with pytest.raises(OSError, match="symbolic links"):
         noted.settle()
+
+
+@pytest.mark.usefixtures("all_at_once")
+def test_what_is_written_ahead_is_waited_for_and_not_begun_twice(
+    noted: Barrier, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = Event(), Event()
+
+    def slow(descriptor: int) -> None:
+        begun.set()
+        assert may_end.wait(_PATIENCE)
+        disk.syncfs(descriptor)
+
+    monkeypatch.setattr(barrier, "syncfs", slow)
+    noted.note("/a/one", inode=True)
+    noted.hasten("/a")
+    assert begun.wait(_PATIENCE)
+    noted.hasten("/a/b")
+    assert disk.flushed == []
+    may_end.set()
+    noted.settle()
+    assert disk.flushed == [("syncfs", "/a"), ("syncfs", "/a")]
+
+
+@pytest.mark.usefixtures("all_at_once")
+@pytest.mark.parametrize("follow", ["settle", "hasten"])
+def test_an_error_of_what_is_written_ahead_is_told_although_the_kernel_tells_it_once(
+    follow: str, noted: Barrier, disk: Disk
+) -> None:
+    disk.bad = "/a"
+    noted.hasten("/a")
+    assert noted._ahead is not None
+    noted._ahead._thread.join()
+    disk.bad = ""
+    with pytest.raises(OSError, match="Input/output error") as failure:
+        noted.settle() if follow == "settle" else noted.hasten("/a")
+    assert failure.value.filename == "/a"
+    noted.settle()
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_nothing_is_written_ahead_where_others_have_much_to_write(noted: Barrier, disk: Disk) -> None:
+    noted.hasten("/a")
+    noted.settle()
+    assert disk.flushed == []
+
+
+@pytest.mark.usefixtures("all_at_once")
+def test_without_a_thread_it_is_written_at_once(noted: Barrier, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    used = len(os.listdir("/proc/self/fd"))
+    noted.hasten("/a")
+    assert disk.flushed == [("syncfs", "/a")]
+    noted.settle()
+    assert len(os.listdir("/proc/self/fd")) == used + 1  # the directory that the tree keeps open
+
+
+@pytest.mark.usefixtures("one_by_one")
+def test_a_new_file_is_flushed_by_itself_with_its_directory(noted: Barrier, disk: Disk) -> None:
+    noted.made("/a", "one")
+    noted.settle()
+    assert set(disk.flushed) == {("fsync", "/a/one"), ("fsync", "/a")}
 
 
 def test_the_kernel_tells_how_much_is_dirty(root: Path) -> None:
