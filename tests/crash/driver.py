@@ -55,7 +55,7 @@ class _AtOnce:
 
 def main(root: str, command: str) -> int:
     barrier._MANY_DIRTY = _MANY_DIRTY[os.environ["BARRIER"]]
-    barrier.Thread = _AtOnce  # type: ignore[attr-defined]
+    barrier.Thread = _AtOnce  # type: ignore[assignment, attr-defined]
     if os.environ["BARRIER"] == "ahead":
         files._STRIDE = 1
     concurrent.futures.ThreadPoolExecutor = _OneByOne  # type: ignore[assignment, misc]
