@@ -33,7 +33,7 @@ class Generation:
     when: float
     plan: str
     changes: tuple[str, ...]
-    rendered: str = field(repr=False)
+    rendered: bytes = field(repr=False)
     provenance: Mapping[str, tuple[str, ...]] = field(repr=False)
     policy: Mapping[str, Any] | None = field(default=None, repr=False)
 
@@ -43,16 +43,16 @@ class Generation:
 
     def encode(self) -> bytes:
         head = {name: value for name, value in vars(self).items() if name != "rendered"} | {"format": FORMAT}
-        return f"{json.dumps(head, separators=(',', ':'), sort_keys=True)}\n{self.rendered}\n".encode()
+        return b"%b\n%b\n" % (json.dumps(head, separators=(",", ":"), sort_keys=True).encode(), self.rendered)
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> Generation:
         """The generation of the history file `name`; Broken if it is damaged or of a later version."""
         try:
-            head, _, rest = data.decode().partition("\n")
+            head, _, rest = data.partition(b"\n")
             document = json.loads(head)
             refuse_later(f"{DIRECTORY}/{name}", document.pop("format", None), FORMAT)
-            rendered, _ = rest.split("\n")
+            rendered, _ = rest.split(b"\n")
             provenance = {key: tuple(names) for key, names in document["provenance"].items()}
             changes = tuple(document["changes"])
             return cls(**(document | {"provenance": provenance, "changes": changes, "rendered": rendered}))

@@ -200,7 +200,7 @@ class Job:
             when=situation.now,
             plan=proposal.plan.fingerprint,
             changes=tuple(change.describe() for change in proposal.plan.steps),
-            rendered=intent.rendered.text(),
+            rendered=intent.rendered.encode(),
             provenance=dict(intent.rendered.provenance),
             policy=policydocument.document_of(intent.policy),
         )

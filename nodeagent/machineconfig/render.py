@@ -45,14 +45,14 @@ class Rendered:
         """The MachineConfig object, without provenance and warnings."""
         return self._head() | {"spec": _spec(self.config, self.kernel_arguments)}
 
-    def text(self) -> str:
+    def encode(self) -> bytes:
         """`document()` in JSON."""
-        return f'{json.dumps(self._head())[:-1]},"spec":{self.spec}}}'
+        return b'%b,"spec":%b}' % (json.dumps(self._head())[:-1].encode(), self.spec)
 
     @cached_property
-    def spec(self) -> str:
+    def spec(self) -> bytes:
         """The spec in canonical JSON, of which the name holds the hash."""
-        return json.dumps(_spec(self.config, self.kernel_arguments), sort_keys=True, separators=(",", ":"))
+        return json.dumps(_spec(self.config, self.kernel_arguments), sort_keys=True, separators=(",", ":")).encode()
 
     def _head(self) -> dict[str, Any]:
         metadata = {
@@ -107,7 +107,7 @@ def roles_of(pool: str) -> frozenset[str]:
 
 def _rendered(merged: Merged, pool: str, warnings: tuple[Problem, ...]) -> Rendered:
     nameless = Rendered("", pool, merged.config, merged.kernel_arguments, merged.provenance, warnings)
-    digest = hashlib.sha256(nameless.spec.encode()).hexdigest()[:_HASH_DIGITS]
+    digest = hashlib.sha256(nameless.spec).hexdigest()[:_HASH_DIGITS]
     rendered = replace(nameless, name=f"render-{pool}-{digest}")
     vars(rendered)["spec"] = nameless.spec  # megabytes that would be written a second time
     return rendered

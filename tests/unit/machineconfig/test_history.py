@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nodeagent.errors import Broken
 from nodeagent.machineconfig.history import Generation, expired, file_name, number_of
 
-GENERATION = Generation(7, "render-x", "apply", 1.5, "f", ("create file /x",), '{"kind":"x"}', {"file:/x": ("a", "b")})
+GENERATION = Generation(7, "render-x", "apply", 1.5, "f", ("create file /x",), b'{"kind":"x"}', {"file:/x": ("a", "b")})
 
 
 def test_a_generation_survives_its_file() -> None:
@@ -21,7 +21,7 @@ def test_a_generation_survives_its_file() -> None:
 
 def test_a_rendered_config_that_was_cut_off_is_broken_when_it_is_wanted() -> None:
     with pytest.raises(Broken, match="choose another one"):
-        replace(GENERATION, rendered='{"kind":').document()
+        replace(GENERATION, rendered=b'{"kind":').document()
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b"\xff", b"null", b"null\n{}\n", GENERATION.encode()[:-20]])

@@ -61,7 +61,7 @@ def test_nothing_renders_to_the_blank_config() -> None:
 
 def test_the_document_is_a_machine_config_that_is_read_back() -> None:
     rendered = render([A, B])
-    document = json.loads(rendered.text())
+    document = json.loads(rendered.encode())
     assert document == json.loads(json.dumps(rendered.document()))
     assert document["kind"] == "MachineConfig"
     assert document["metadata"]["name"] == rendered.name
