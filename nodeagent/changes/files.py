@@ -178,7 +178,7 @@ class WriteFile(_PathChange):
         return Trace(FileType.FILE, self.mode, self.uid, self.gid, self.digest)
 
     def facts(self) -> dict[str, Any]:
-        return super().facts() | _xattrs(self.xattrs)
+        return super().facts() | _xattrs(self.xattrs) if self.xattrs else super().facts()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +231,7 @@ class SetMetadata(_PathChange):
         return Trace(self.before.type, self.mode, self.uid, self.gid, self.before.digest)
 
     def facts(self) -> dict[str, Any]:
-        return super().facts() | _xattrs(self.xattrs)
+        return super().facts() | _xattrs(self.xattrs) if self.xattrs else super().facts()
 
     def describe(self) -> str:
         return f"set mode and owner of {_NOUNS[self.before.type]} {self.path}"

@@ -79,7 +79,9 @@ class _Check:
         room = _Room(self._tree)
         for change in changes:
             where = self._where(change)
-            found = [*self._target(change), *self._parent(where, change, made), *self._owner(change)]
+            found = [*self._parent(where, change, made), *self._owner(change)]
+            if change.before.type is not FileType.ABSENT or isinstance(change, MakeLink):
+                found += self._target(change)
             yield from found
             if not found:
                 room.need(where, _size(change))

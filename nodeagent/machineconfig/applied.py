@@ -51,10 +51,7 @@ class Original:
         return cls(Trace.of(state), state.xattrs)
 
     def facts(self) -> dict[str, Any]:
-        facts = self.trace.facts()
-        if self.xattrs:
-            facts["xattrs"] = {name: base64.b64encode(value).decode() for name, value in self.xattrs}
-        return facts
+        return _facts(self.trace, self.xattrs)
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Original:
@@ -87,7 +84,7 @@ class Entry:
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {
             "subject": str(self.subject),
-            "expected": Original(self.trace, self.xattrs).facts(),
+            "expected": _facts(self.trace, self.xattrs),
         }
         if self.sources:
             facts["sources"] = list(self.sources)
@@ -254,6 +251,13 @@ class Applied:
             held=document["held"],
             foreign_dropins=tuple(document["foreignDropins"]),
         )
+
+
+def _facts(trace: Trace, xattrs: tuple[tuple[str, bytes], ...]) -> dict[str, Any]:
+    facts = trace.facts()
+    if xattrs:
+        facts["xattrs"] = {name: base64.b64encode(value).decode() for name, value in xattrs}
+    return facts
 
 
 def _damaged(error: Exception) -> Broken:

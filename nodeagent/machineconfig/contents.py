@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 from nodeagent.machineconfig import dataurl
 from nodeagent.machineconfig.ignition.model import Resource
@@ -26,13 +27,11 @@ def contents(resource: Resource, fetch: Fetch) -> bytes:
     `fetch` gets what is not inline and hands it to the function it is given, which returns the bytes or refuses them.
     """
     source = resource.source or ""
-
-    def accept(data: bytes) -> bytes:
-        return _accept(resource, data)
-
     if not source:
         return b""
-    return accept(dataurl.decode(source)) if source.startswith("data:") else fetch(resource, accept)
+    if source.startswith("data:"):
+        return _accept(resource, dataurl.decode(source))
+    return fetch(resource, partial(_accept, resource))
 
 
 def _accept(resource: Resource, data: bytes) -> bytes:

@@ -156,10 +156,12 @@ class _Planner:
 
     def _in_the_way(self, path: str, declared: Declared, state: FileState) -> bool:
         """Note a problem if what stands at the path may not be replaced by what is declared."""
-        wanted = _type(declared)
-        named = f"MachineConfig {' + '.join(declared.sources) or self.desired.config}"
-        if state.type in (FileType.ABSENT, wanted) and not self._conflict(path, declared, state):
+        if state.type is FileType.ABSENT:
             return False
+        wanted = _type(declared)
+        if state.type is wanted and not self._conflict(path, declared, state):
+            return False
+        named = f"MachineConfig {' + '.join(declared.sources) or self.desired.config}"
         if state.type is FileType.DIRECTORY or wanted is FileType.DIRECTORY or state.type is FileType.OTHER:
             message = f"{_article(state.type)} stands at {path}, and {_article(wanted)} is declared"
             self.problems.append(Problem(named, path, message, "move it away by hand, or declare another path"))
@@ -173,7 +175,7 @@ class _Planner:
     def _conflict(self, path: str, declared: Declared, state: FileState) -> bool:
         if not isinstance(declared, File | Link) or declared.overwrite or path in self.applied.entries:
             return False
-        return state.type is not FileType.ABSENT and self._change(path, declared, state) is not None
+        return self._change(path, declared, state) is not None
 
     def _change(self, path: str, declared: Declared, state: FileState) -> FileChange | None:
         match declared:
