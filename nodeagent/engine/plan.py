@@ -93,11 +93,11 @@ class Plan:
 
 
 def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """In order and without repeats. Most changes have their place alone and are not hashed with all they will write."""
     kept: list[Change] = []
-    for _, (first, *others) in groupby(sorted(changes, key=_place), key=_place):
-        kept += (
-            dict.fromkeys((first, *others)) if others else (first,)
-        )  # seldom: a hash covers all that will be written
+    for _, group in groupby(sorted(changes, key=_place), key=_place):
+        alike = list(group)
+        kept += alike if len(alike) == 1 else dict.fromkeys(alike)
     return tuple(kept)
 
 
