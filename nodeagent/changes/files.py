@@ -178,7 +178,7 @@ class WriteFile(_PathChange):
         return Trace(FileType.FILE, self.mode, self.uid, self.gid, self.digest)
 
     def facts(self) -> dict[str, Any]:
-        return super().facts() | _xattrs(self.xattrs) if self.xattrs else super().facts()
+        return super().facts() | _xattrs(self.xattrs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +231,7 @@ class SetMetadata(_PathChange):
         return Trace(self.before.type, self.mode, self.uid, self.gid, self.before.digest)
 
     def facts(self) -> dict[str, Any]:
-        return super().facts() | _xattrs(self.xattrs) if self.xattrs else super().facts()
+        return super().facts() | _xattrs(self.xattrs)
 
     def describe(self) -> str:
         return f"set mode and owner of {_NOUNS[self.before.type]} {self.path}"
@@ -309,16 +309,14 @@ class Inverse:
     xattrs: tuple[tuple[str, bytes], ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        facts = {
+        facts: dict[str, Any] = {
             "undo": str(self.undo),
             "path": self.path,
             "before": self.before.facts(),
             "after": self.after.facts(),
             "aside": self.aside,
             "stamp": list(self.stamp),
-        }
-        if self.xattrs:
-            facts |= _xattrs(self.xattrs)
+        } | _xattrs(self.xattrs)
         if self.actor is not None:
             facts["actor"] = [self.actor.uid, self.actor.gid]
         return facts

@@ -64,8 +64,7 @@ class FileEffects:
 
     def inverses(self, changes: Sequence[FileChange], transaction: str) -> list[Mapping[str, Any]]:
         """The journalled inverses of `changes`, in the same order."""
-        aside = f"{ASIDE}{transaction}-"
-        return [inverse(change, f"{aside}{index}").facts() for index, change in enumerate(changes)]
+        return [inverse(change, f"{ASIDE}{transaction}-{index}").facts() for index, change in enumerate(changes)]
 
     def stage(self, changes: Sequence[FileChange], inverses: Sequence[Mapping[str, Any]]) -> None:
         """Make directories, and write every new file and link under its aside name."""

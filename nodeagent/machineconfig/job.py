@@ -268,11 +268,9 @@ class Job:
             self.store.write(STATE_FILE, replace(applied, entries=entries).encode())
 
     def _expire(self) -> None:
-        kept, names = self._retention, self.store.names(history.DIRECTORY)
-        if len(names) <= kept.keep and sum(size for _, size in names) <= kept.max_bytes:
-            return
         current = self.applied().generation
-        for name in history.expired(names, current, kept.keep, kept.max_bytes):
+        kept = self._retention
+        for name in history.expired(self.store.names(history.DIRECTORY), current, kept.keep, kept.max_bytes):
             self.store.remove(f"{history.DIRECTORY}/{name}")
 
     def confirm(self) -> bool:

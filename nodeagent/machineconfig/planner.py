@@ -375,7 +375,7 @@ def _wanted_xattrs(state: FileState, entry: Entry | None) -> tuple[tuple[str, by
     File capabilities belong to the bytes they were given to and are not carried over to others.
     """
     if entry is None:
-        return tuple((name, value) for name, value in state.xattrs if name != _CAPABILITIES) if state.xattrs else ()
+        return tuple((name, value) for name, value in state.xattrs if name != _CAPABILITIES)
     if any(name == LABEL for name, _ in entry.xattrs):
         return entry.xattrs
     return tuple(sorted((*entry.xattrs, *((name, value) for name, value in state.xattrs if name == LABEL))))
